@@ -1,0 +1,110 @@
+"""Misbehaviour is data: every deviation that mailspy can name, with its severity and its RFC section.
+
+Knows the catalogue.  Must not know how a deviation is detected.  An anomaly is never an exception.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class Severity(StrEnum):
+    """How much an anomaly matters to whoever watches."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class AnomalyType(NamedTuple):
+    """An entry of the catalogue."""
+
+    name: str
+    severity: Severity
+    reference: str
+    """Where the rule stands that is broken."""
+    meaning: str
+    """One sentence for people; `docs/anomalies` is made of these."""
+
+
+class Anomaly(NamedTuple):
+    """A named deviation, found in one PDU or in a flow as a whole."""
+
+    type: AnomalyType
+    pdu: int | None
+    """The number of the PDU, or None when no single one is at fault."""
+    detail: str
+    """What was seen, in one line; sanitised where it is shown."""
+    time: int
+    """Microseconds since the epoch."""
+
+    @property
+    def name(self) -> str:
+        """Stable, snake_case."""
+        return self.type.name
+
+    @property
+    def severity(self) -> Severity:
+        """How much it matters."""
+        return self.type.severity
+
+    @property
+    def reference(self) -> str:
+        """The RFC section, or another source."""
+        return self.type.reference
+
+
+def _catalogue(*types: AnomalyType) -> dict[str, AnomalyType]:
+    return {entry.name: entry for entry in types}
+
+
+_I, _L, _M, _H, _C = Severity.INFO, Severity.LOW, Severity.MEDIUM, Severity.HIGH, Severity.CRITICAL
+
+CATALOGUE: Final = _catalogue(
+    AnomalyType("bad_sequence", _M, "RFC 5321 §4.1.4, RFC 1939 §3",
+                "A command that the present phase does not allow."),
+    AnomalyType("unknown_command", _L, "RFC 5321 §4.2.4, RFC 1939 §3",
+                "A command word that no standard known to mailspy defines; it is passed on."),
+    AnomalyType("syntax_error", _L, "RFC 5321 §4.1.2, RFC 1939 §3",
+                "A command or reply whose arguments or form the grammar does not derive."),
+    AnomalyType("bare_lf", _M, "RFC 5321 §2.3.8",
+                "A line ended by LF without CR; receivers disagree on it, which smuggling makes use of."),
+    AnomalyType("bare_cr", _M, "RFC 5321 §2.3.8",
+                "A CR that no LF follows."),
+    AnomalyType("nul_octet", _M, "RFC 5321 §4.1.2, RFC 5322 §4",
+                "An octet of value zero."),
+    AnomalyType("line_too_long", _L, "RFC 5321 §4.5.3.1, RFC 2449 §4",
+                "A line longer than its protocol allows."),
+    AnomalyType("eight_bit_in_command", _L, "RFC 5321 §2.4, RFC 6531 §3.3",
+                "An octet above 127 in a command or reply, without SMTPUTF8 or UTF8 agreed."),
+    AnomalyType("reply_without_command", _M, "RFC 5321 §4.2, RFC 1939 §3",
+                "A reply when no command waits for one."),
+    AnomalyType("too_many_pipelined", _M, "RFC 2920 §3.1, RFC 2449 §6.6",
+                "More unanswered commands than mailspy keeps; the reader waits for replies."),
+    AnomalyType("greeting_skipped", _L, "RFC 5321 §4.1.1.1",
+                "A mail transaction begun without an accepted HELO, EHLO or LHLO."),
+    AnomalyType("early_talker", _M, "RFC 5321 §3.1, RFC 1939 §4",
+                "The client spoke before the server's greeting."),
+    AnomalyType("cleartext_credentials", _H, "RFC 8314 §3, RFC 4954 §4, RFC 5034 §4",
+                "A password, or what a password can be read from, crossed without TLS."),
+    AnomalyType("plaintext_after_starttls", _C, "RFC 3207 §4.2, RFC 2595 §4",
+                "Clear text after a STARTTLS or STLS that was accepted: an injection, or a broken peer."),
+    AnomalyType("truncated", _M, "RFC 5321 §4.1.1.10, RFC 1939 §6",
+                "The stream ended in the middle of a PDU or before a reply that was due."),
+    AnomalyType("cross_protocol", _H, "RFC 9325 §3.7",
+                "Another protocol on this port: HTTP, TLS, SSH, or the wrong mail protocol."),
+    AnomalyType("ambiguous_end_of_data", _H, "RFC 5321 §4.1.1.4, CVE-2023-51764",
+                "A dot alone on a line whose ends are not CRLF: some receivers end the message there."),
+    AnomalyType("reply_too_long", _M, "RFC 5321 §4.5.3.1.5",
+                "A reply of more lines or octets than mailspy keeps; the rest is counted, not kept."),
+    AnomalyType("early_content", _L, "RFC 5321 §4.1.1.4",
+                "Octets sent before the reply that says how to read them: after DATA, AUTH or STARTTLS."),
+    AnomalyType("parser_fault", _H, "mailspy",
+                "A fault of mailspy's own in reading this flow; the rest of it is passed on unread."),
+    AnomalyType("unknown_protocol", _L, "mailspy",
+                "Neither the port nor the greeting tells the protocol; the flow is passed on unread."),
+)
+"""Every anomaly by its name."""

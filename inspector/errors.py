@@ -1,0 +1,27 @@
+"""The exceptions of our own side; a peer's misbehaviour is never one of them, it is an `Anomaly`.
+
+    MailspyError
+    ├── OptionError      an option or a configuration key is wrong: the program refuses to start
+    ├── CaptureError     a capture cannot be read: says which file and at which octet
+    └── PluginError      a plugin cannot be loaded or breaks the contract of a hook
+
+Knows nothing of the rest of the package.
+"""
+
+from __future__ import annotations
+
+
+class MailspyError(Exception):
+    """Something that a person can mend; its text says what, where and how."""
+
+
+class OptionError(MailspyError):
+    """An option or configuration value that the program cannot start with."""
+
+
+class CaptureError(MailspyError):
+    """A capture file that cannot be read or written, with the path and the offset in octets."""
+
+
+class PluginError(MailspyError):
+    """A plugin that cannot be loaded, or that does not keep the contract of a hook."""

@@ -1,0 +1,241 @@
+"""What exists on the wire: flows, segments, PDUs, exchanges, transactions, messages.
+
+Knows the vocabulary (docs/glossary.md) and nothing else: no protocol, no plugin, no socket, no clock.
+Times are integers, microseconds since 1970-01-01 UTC, and always come from outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from inspector.text import MASK, decode
+
+if TYPE_CHECKING:
+    from inspector.session import Session
+
+
+class Direction(StrEnum):
+    """Which way octets travel."""
+
+    CLIENT_TO_SERVER = "C->S"
+    SERVER_TO_CLIENT = "S->C"
+
+
+C2S: Final = Direction.CLIENT_TO_SERVER
+S2C: Final = Direction.SERVER_TO_CLIENT
+
+
+class Kind(StrEnum):
+    """What a PDU is in the grammar of its protocol."""
+
+    GREETING = "greeting"
+    COMMAND = "command"
+    REPLY = "reply"
+    CONTINUATION = "continuation"
+    """The server asks for more in the middle of an exchange: `334`, `+ `."""
+    SASL_RESPONSE = "sasl_response"
+    BODY = "body"
+    """A content with its end: a message, a BDAT chunk, the lines of a multi-line reply."""
+    OPAQUE = "opaque"
+    """Octets that are passed on but not understood: TLS records, a flow after a parser fault."""
+
+
+class Outcome(StrEnum):
+    """A reply folded to what it means for the session, the same for every protocol."""
+
+    OK = "OK"
+    MORE = "MORE"
+    FAILED = "FAILED"
+
+
+OK: Final = Outcome.OK
+MORE: Final = Outcome.MORE
+FAILED: Final = Outcome.FAILED
+
+
+class Address(NamedTuple):
+    """An IP address and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """One proxied connection, client to server."""
+
+    number: int
+    """From 1, in the order in which the flows were opened."""
+    client: Address
+    server: Address
+    opened: int
+    """Microseconds since the epoch."""
+    protocol: str = ""
+    """`pop3`, `smtp`, `lmtp` …; empty until it is known from the greeting."""
+
+
+@dataclass(slots=True, eq=False)
+class PDU:
+    """The smallest unit that the grammar of a protocol knows."""
+
+    number: int
+    """From 1, in the flow, both directions counted together, in order of completion."""
+    direction: Direction
+    kind: Kind
+    phase: str
+    """The part of the session that it belongs to; a reply belongs to the phase of its command."""
+    verb: str
+    """The command, in capitals; for a reply or a body, the command that it answers or belongs to."""
+    status: str
+    """Of a reply: `+OK`, `-ERR`, `250`; else empty."""
+    raw: bytes
+    """The exact octets.  Of a body, an over-long line or an opaque PDU, the first `Limits.head` octets at least:
+    whoever wants all of a message takes a sink from `open_message`."""
+    size: int
+    """Octets on the wire, the end of line or the final dot included."""
+    offset: int
+    """Where it begins in the byte stream of its direction.  The PDUs of a direction tile its stream."""
+    time: int
+    """When its last octet was seen, in microseconds since the epoch."""
+    client_state: str = ""
+    """POP3: the state of the client automaton (the exercise sheet's question III.9)."""
+    transaction: int = 0
+    """The number, in the flow, of the SMTP transaction or POP3 retrieval that it belongs to; 0 for none."""
+    secret: tuple[int, int] | None = None
+    """Where in `raw` a secret stands (start, end), or None."""
+    command: PDU | None = None
+    """Of a reply, continuation or body: the command that it answers."""
+    note: str = ""
+    """What `text` says of a PDU that is not a line: `message content, 600 octets`."""
+
+    @property
+    def text(self) -> str:
+        """One line for people: sanitised, secrets masked, the end of line left out."""
+        if self.note:
+            return self.note
+        raw = self.raw
+        end = len(raw) - 2 if raw[-2:] == b"\r\n" else len(raw) - (raw[-1:] == b"\n")
+        if self.secret is None:
+            return decode(raw[:end])
+        first, last = self.secret
+        return decode(raw[:first]) + (MASK if last > first else "") + decode(raw[last:end])
+
+    @property
+    def shown(self) -> bytes:
+        """`raw` with the secret, if any, replaced by stars of the same length."""
+        if self.secret is None:
+            return self.raw
+        first, last = self.secret
+        return self.raw[:first] + stars(last - first) + self.raw[last:]
+
+
+def stars(length: int) -> bytes:
+    """A mask of that many octets.  A lone `*` would read as a cancelled SASL exchange (RFC 4954 §4, RFC 5034 §4)."""
+    return b"x" if length == 1 else b"*" * length
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """One command and all its replies."""
+
+    command: PDU
+    replies: list[PDU] = field(default_factory=list)
+
+    @property
+    def duration(self) -> int:
+        """Microseconds from the command to its last reply."""
+        return self.replies[-1].time - self.command.time if self.replies else 0
+
+
+class Recipient(NamedTuple):
+    """One RCPT and what the server said of it."""
+
+    address: str
+    accepted: bool
+    status: str
+
+
+@dataclass(slots=True, eq=False)
+class Transaction:
+    """SMTP: MAIL to the reply to the end of data.  POP3: one RETR or TOP."""
+
+    number: int
+    """From 1, in the flow."""
+    verb: str
+    """The command that opened it: `MAIL`, `RETR`, `TOP`."""
+    sender: str = ""
+    """The reverse-path of MAIL, without its angle brackets; empty for `<>`."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """The ESMTP parameters of MAIL, names in capitals (RFC 5321 §4.1.1.11)."""
+    recipients: list[Recipient] = field(default_factory=list)
+    """At most `Limits.recipients` of them, in order of their replies."""
+    accepted: int = 0
+    """How many recipients the server accepted."""
+    argument: str = ""
+    """POP3: the argument of RETR or TOP."""
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """An RFC 5322 message seen crossing: its octets go to the sinks that `open_message` returned."""
+
+    number: int
+    """From 1, in the flow."""
+    transaction: Transaction
+    verb: str
+    """How it crossed: `DATA`, `BDAT`, `RETR`, `TOP`."""
+    session: Session
+    opened: int
+    """When its first octet could cross, in microseconds since the epoch."""
+    size: int = 0
+    """Octets of content so far, dot-stuffing and the final dot taken away."""
+    time: int = 0
+    """When its latest octets were seen."""
+
+
+class Sink(Protocol):
+    """What takes a stream: the octets in order, in whole segments, then the end."""
+
+    def feed(self, data: bytes) -> None:
+        """Takes the next octets, of any length."""
+
+    def close(self, complete: bool) -> None:
+        """The stream is over; `complete` is False when it was cut short."""
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """A MIME entity in a message, as the MIME plugin reads it."""
+
+    message: Message
+    number: str
+    """Its place in the tree as IMAP writes it: `1`, `2.1`."""
+    content_type: str
+    """Type and subtype in small letters: `application/msword`."""
+    charset: str = ""
+    encoding: str = ""
+    """The Content-Transfer-Encoding in small letters; empty where none is declared."""
+    disposition: str = ""
+    """`inline`, `attachment`, … in small letters; empty where none is declared."""
+    filename: str = ""
+    """The declared name, decoded, not made safe."""
+
+
+class Finding(NamedTuple):
+    """A plugin's result for people and programs: a message read, a file saved, a policy breach."""
+
+    event: str
+    """The name of the JSON event: `message`, `part`, `attachment`, `policy` …"""
+    summary: str
+    """One line for people; it is sanitised where it is shown."""
+    fields: dict[str, object]
+    """The other members of the JSON object; text in it is sanitised where it is written."""
+    severity: str = "info"
+    """`info`, `low`, `medium`, `high` or `critical`."""
+    time: int = 0
+    """Microseconds since the epoch; 0 for the time of the segment in hand."""
