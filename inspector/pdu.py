@@ -6,9 +6,11 @@ Times are integers, microseconds since 1970-01-01 UTC, and always come from outs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from inspector.text import MASK, decode
 
@@ -53,6 +55,10 @@ class Outcome(StrEnum):
 OK: Final = Outcome.OK
 MORE: Final = Outcome.MORE
 FAILED: Final = Outcome.FAILED
+
+
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+"""No details."""
 
 
 class Address(NamedTuple):
@@ -110,6 +116,8 @@ class PDU:
     """Where in `raw` a secret stands (start, end), or None."""
     command: PDU | None = None
     """Of a reply, continuation or body: the command that it answers."""
+    details: Mapping[str, str] = NOTHING
+    """What the grammar read in it: the path and the ESMTP parameters of MAIL and RCPT, the enhanced status of a reply."""
     note: str = ""
     """What `text` says of a PDU that is not a line: `message content, 600 octets`."""
 
@@ -119,6 +127,8 @@ class PDU:
         if self.note:
             return self.note
         raw = self.raw
+        if self.kind is Kind.BODY:
+            return " / ".join(decode(line) for line in raw.removesuffix(b".\r\n").split(b"\r\n") if line) or "(empty)"
         end = len(raw) - 2 if raw[-2:] == b"\r\n" else len(raw) - (raw[-1:] == b"\n")
         if self.secret is None:
             return decode(raw[:end])
@@ -143,13 +153,25 @@ def stars(length: int) -> bytes:
 class Exchange:
     """One command and all its replies."""
 
-    command: PDU
+    verb: str
+    phase: str
+    """What the command and its replies belong to."""
+    client_state: str
+    transaction: Transaction | None
+    command: PDU | None = None
+    """The command, or the body whose end is answered; None for the greeting, which answers the connection."""
+    entry: Any = None
+    """The command's entry in the grammar of its protocol."""
+    due: int = 1
+    """Final replies still to come: several after an LMTP end of data (RFC 2033 §4.2)."""
     replies: list[PDU] = field(default_factory=list)
 
     @property
     def duration(self) -> int:
         """Microseconds from the command to its last reply."""
-        return self.replies[-1].time - self.command.time if self.replies else 0
+        if self.command is None or not self.replies:
+            return 0
+        return self.replies[-1].time - self.command.time
 
 
 class Recipient(NamedTuple):

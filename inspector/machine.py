@@ -1,0 +1,80 @@
+"""Walking any phase table: where a session is, where it will be when its commands succeed.
+
+Rules.  A table is a nested literal: state → verb → `Row`, and a row maps the outcome of the reply to the next state.  The
+machine observes and never enforces: a verb that a state does not list leaves the state as it is.  Under pipelining a
+command is judged by the state expected when all commands before it succeed; a reply that dashes that hope makes the
+expectation anew from the commands still unanswered.
+
+Knows outcomes and tables.  Must not know any protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+from inspector.pdu import FAILED, MORE, OK, Outcome
+
+
+class Row(NamedTuple):
+    """What one verb does in one state."""
+
+    reference: str
+    """Where it stands: RFC and section."""
+    next: Mapping[Outcome, str]
+    """The state after a reply with that outcome; an outcome that is not listed changes nothing."""
+    phase: str = ""
+    """The phase that the command and its replies belong to, where that is not the state itself."""
+
+    def success(self) -> str:
+        """The state hoped for: after OK, or after MORE where no OK is listed."""
+        following = self.next
+        return following.get(OK) or following.get(MORE) or following[FAILED]
+
+
+Table = Mapping[str, Mapping[str, Row]]
+
+_STAY: Final[Mapping[Outcome, str]] = {}
+
+
+class Machine:
+    """A walk through one table."""
+
+    __slots__ = ("expected", "state", "table")
+
+    def __init__(self, table: Table, start: str) -> None:
+        self.table = table
+        self.state = start
+        """Where the replies seen so far have led."""
+        self.expected = start
+        """Where the session will be when every unanswered command succeeds."""
+
+    def announce(self, verb: str) -> Row | None:
+        """A command was sent: its row in the expected state, or None when that state does not list it."""
+        row = self.table[self.expected].get(verb)
+        if row is not None and row.next:
+            self.expected = row.success()
+        return row
+
+    def settle(self, verb: str, outcome: Outcome, unanswered: Iterable[str] = ()) -> bool:
+        """A reply to `verb` has come; `unanswered` are the verbs still open.  True when the state has changed."""
+        row = self.table[self.state].get(verb)
+        before = self.state
+        if row is not None:
+            self.state = row.next.get(outcome, before)
+        self.expected = self.state
+        for later in unanswered:
+            self.announce(later)
+        return self.state != before
+
+
+def rows(table: Table) -> Iterable[tuple[str, str, Row]]:
+    """Every (state, verb, row) of a table, in its order."""
+    for state, verbs in table.items():
+        for verb, row in verbs.items():
+            yield state, verb, row
+
+
+def stay(reference: str, phase: str = "") -> Row:
+    """A row that no reply moves."""
+    return Row(reference, _STAY, phase)

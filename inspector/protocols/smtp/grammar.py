@@ -1,0 +1,153 @@
+"""The lines of SMTP and LMTP: commands, paths, ESMTP parameters, reply codes.
+
+Sources: RFC 5321 §4.1.2 and §4.2, with 2033, 2034, 1985, 2920, 3030, 3207, 3461, 4954, 6152, 6531 and Postfix's XCLIENT.
+
+Knows single lines.  Must not know the state of a session.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from inspector.pdu import FAILED, MORE, NOTHING, OK, Outcome
+
+
+class Command(NamedTuple):
+    """An entry of the command table."""
+
+    verb: str
+    arguments: re.Pattern[bytes]
+    """What may stand after the command word; matched whole."""
+    reference: str
+    line: int = 512
+    """Octets of its longest line (RFC 5321 §4.5.3.1.4 and what extensions add)."""
+    synchronises: bool = False
+    """What the client sends next can be read only when the reply is known."""
+    resets: bool = False
+    """When it is accepted, the transaction in hand is over (RFC 5321 §4.1.1.1, §4.1.1.5; RFC 3207 §4.2)."""
+
+
+_PATH: Final = rb"<(?:\"(?:\\.|[^\"\\])*\"|[^\">])*>"
+_PARAMETERS: Final = rb"(?: +[A-Za-z0-9][A-Za-z0-9-]*(?:=[^ =]+(?:=[^ ]*)?)?)*"
+MAX_CHUNK: Final = 2**63
+"""Octets that a BDAT may announce; more is no number that any server takes (RFC 3030 §2 sets no bound)."""
+
+
+def _command(verb: str, arguments: bytes, reference: str, line: int = 512, *, synchronises: bool = False,
+             resets: bool = False) -> Command:
+    return Command(verb, re.compile(arguments, re.DOTALL | re.IGNORECASE), reference, line, synchronises, resets)
+
+
+_COMMANDS: Final = (
+    _command("EHLO", rb"\S+( .*)?", "RFC 5321 §4.1.1.1", resets=True),
+    _command("HELO", rb"\S+( .*)?", "RFC 5321 §4.1.1.1", resets=True),
+    _command("LHLO", rb"\S+( .*)?", "RFC 2033 §4.1", resets=True),
+    _command("MAIL", rb"FROM:" + _PATH + _PARAMETERS, "RFC 5321 §4.1.1.2", 2_048),
+    _command("RCPT", rb"TO:" + _PATH + _PARAMETERS, "RFC 5321 §4.1.1.3", 2_048),
+    _command("DATA", rb"", "RFC 5321 §4.1.1.4", synchronises=True),
+    _command("BDAT", rb"\d+( +LAST)?", "RFC 3030 §2"),
+    _command("RSET", rb"", "RFC 5321 §4.1.1.5", resets=True),
+    _command("VRFY", rb".+", "RFC 5321 §4.1.1.6"),
+    _command("EXPN", rb".+", "RFC 5321 §4.1.1.7"),
+    _command("HELP", rb".*", "RFC 5321 §4.1.1.8"),
+    _command("NOOP", rb".*", "RFC 5321 §4.1.1.9"),
+    _command("QUIT", rb"", "RFC 5321 §4.1.1.10"),
+    _command("STARTTLS", rb"", "RFC 3207 §4", synchronises=True, resets=True),
+    _command("AUTH", rb"\S+( \S+)?", "RFC 4954 §4", 12_288, synchronises=True),
+    _command("ETRN", rb".+", "RFC 1985 §5"),
+    _command("ATRN", rb".*", "RFC 2645 §5"),
+    _command("TURN", rb"", "RFC 821 §3.8"),
+    _command("SEND", rb"FROM:.*", "RFC 821 §3.4"),
+    _command("SOML", rb"FROM:.*", "RFC 821 §3.4"),
+    _command("SAML", rb"FROM:.*", "RFC 821 §3.4"),
+    _command("XCLIENT", rb".+", "Postfix XCLIENT"),
+    _command("XFORWARD", rb".+", "Postfix XFORWARD"),
+)
+
+COMMANDS: Final = {spelling: entry for entry in _COMMANDS
+                   for spelling in (entry.verb.encode(), entry.verb.lower().encode())}
+"""By command word, in capitals and in small letters; other mixtures are looked up by `find`."""
+
+UNKNOWN: Final = _command("", rb".*", "RFC 5321 §4.2.4")
+"""What stands for a command that no standard defines."""
+
+BDAT_CHUNK: Final = COMMANDS[b"BDAT"]
+BDAT_LAST: Final = BDAT_CHUNK._replace(verb="BDAT LAST")
+END_OF_DATA: Final = _command("END OF DATA", rb"", "RFC 5321 §4.1.1.4")
+
+SECRET_WORDS: Final = (b"AUTH",)
+
+CLEARTEXT_MECHANISMS: Final = frozenset({b"PLAIN", b"LOGIN", b"XOAUTH2", b"OAUTHBEARER", b"XOAUTH"})
+"""SASL mechanisms whose responses hold the secret itself (RFC 4616, RFC 7628)."""
+
+
+def find(word: bytes) -> Command | None:
+    """The entry of a command word in any mixture of capitals and small letters."""
+    return COMMANDS.get(word) or COMMANDS.get(word.upper())
+
+
+_LENIENT_PATH: Final = re.compile(rb"\s*(?:FROM|TO)\s*:\s*(" + _PATH + rb"|[^ \t]*)(.*)", re.IGNORECASE | re.DOTALL)
+
+
+class Path(NamedTuple):
+    """The argument of MAIL or RCPT."""
+
+    address: str
+    """Without its angle brackets; a source route, if any, is kept (RFC 5321 appendix C)."""
+    parameters: Mapping[str, str]
+    """Names in capitals (RFC 5321 §4.1.1.11); a parameter without a value has an empty one."""
+
+
+PARAMETERS_KEPT: Final = 32
+"""ESMTP parameters of one command that are kept; all those registered together are fewer."""
+
+
+def path(argument: bytes) -> Path:
+    """Reads the argument of MAIL or RCPT, generously: brackets may be missing and blanks too many."""
+    match = _LENIENT_PATH.fullmatch(argument)
+    if match is None:
+        return Path(argument.decode("utf-8", "backslashreplace"), NOTHING)
+    address = match[1]
+    if address[:1] == b"<":
+        address = address[1:-1]
+    return Path(address.decode("utf-8", "backslashreplace"), parameters(match[2]) if match[2] else NOTHING)
+
+
+def parameters(text: bytes) -> dict[str, str]:
+    """ESMTP parameters: `SIZE=1000 BODY=8BITMIME` (RFC 5321 §4.1.2)."""
+    found: dict[str, str] = {}
+    for word in text.split()[:PARAMETERS_KEPT]:
+        name, _, value = word.partition(b"=")
+        found[name.decode("ascii", "backslashreplace").upper()] = value.decode("utf-8", "backslashreplace")
+    return found
+
+
+def chunk(argument: bytes) -> tuple[int, bool] | None:
+    """The octets that a BDAT announces and whether it is the last; None when it announces nothing that can be read."""
+    if BDAT_CHUNK.arguments.fullmatch(argument) is None:
+        return None
+    digits, _, last = argument.partition(b" ")
+    if len(digits) > 20 or int(digits) >= MAX_CHUNK:
+        return None
+    return int(digits), bool(last.strip())
+
+
+_OUTCOMES: Final = {0x32: OK, 0x33: MORE, 0x34: FAILED, 0x35: FAILED}
+
+
+def outcome(line: bytes) -> Outcome | None:
+    """What a reply line means by its first digit; None for a line that does not begin with a reply code (RFC 5321 §4.2)."""
+    if not line[:3].isdigit():
+        return None
+    return _OUTCOMES.get(line[0], FAILED)
+
+
+_ENHANCED: Final = re.compile(rb"[245]\.\d{1,3}\.\d{1,3}(?=[ \r\n])")
+
+
+def enhanced(line: bytes) -> str:
+    """The enhanced status code of a reply line, or an empty string (RFC 2034 §4, RFC 3463 §2)."""
+    match = _ENHANCED.match(line, 4)
+    return match[0].decode() if match else ""

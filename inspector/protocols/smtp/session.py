@@ -1,0 +1,421 @@
+"""An SMTP or LMTP flow: phases, envelopes, and the messages that cross by DATA and BDAT.
+
+Knows SMTP (RFC 5321 and its extensions) and LMTP (RFC 2033).  Must not know who is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from inspector.limits import Limits
+from inspector.machine import Machine
+from inspector.pdu import (
+    FAILED,
+    MORE,
+    NOTHING,
+    OK,
+    PDU,
+    Exchange,
+    Flow,
+    Kind,
+    Message,
+    Outcome,
+    Recipient,
+    Transaction,
+)
+from inspector.protocols.foreign import speaks
+from inspector.protocols.secret import argument_span, line_end, partial_span
+from inspector.protocols.smtp import grammar, phases
+from inspector.protocols.smtp.grammar import Command
+from inspector.reader import Reader
+from inspector.session import Observer, Session, content_deviations, dirty
+
+REPLY_LINE: Final = 512
+"""Octets of a reply line (RFC 5321 §4.5.3.1.5)."""
+SASL_LINE: Final = 12_288
+"""Octets of a SASL response line (RFC 4954 §4.4)."""
+
+
+class SmtpSession(Session):
+    """What is known of an SMTP flow."""
+
+    __slots__ = ("_asking", "_code", "_cut_reply", "_last", "_lines", "_mechanism", "_opening", "_reply_size", "_tainted",
+                 "lmtp", "transactions")
+
+    def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
+        self.lmtp = flow.protocol == "lmtp"
+        """A reply for each recipient follows the end of data."""
+        table = phases.LMTP_PHASES if self.lmtp else phases.PHASES
+        super().__init__(flow, observer, limits, Machine(table, phases.CONNECT))
+        self.transactions = 0
+        self.pending.append(Exchange(phases.GREETING, phases.CONNECT, "", None))
+        self._opening: Transaction | None = None
+        """The transaction that the next command belongs to when all unanswered ones succeed."""
+        self._asking = False
+        """The server waits for a SASL response."""
+        self._mechanism = b""
+        self._tainted = False
+        """What the reader is about to read was held while a secret could be in it."""
+        self._last = False
+        """The BDAT chunk in hand is the last of its message."""
+        self._lines: list[bytes] = []
+        """The lines so far of a reply of several."""
+        self._reply_size = 0
+        self._code = b""
+        self._cut_reply = False
+
+    # The client's lines
+
+    def client_line(self, line: bytes, size: int) -> None:
+        if self._asking:
+            self._sasl_response(line, size)
+            return
+        content = line[:-2] if line[-2:] == b"\r\n" else line.removesuffix(b"\n")
+        word, _, argument = content.partition(b" ")
+        found: list[tuple[str, str]] = []
+        command = grammar.COMMANDS.get(word)
+        if command is None:
+            command, word, argument = self._uncommon(content, found)
+        verb = command.verb
+        details: Mapping[str, str] = NOTHING
+        octets: int | None = None
+        if verb in ("MAIL", "RCPT"):
+            path = grammar.path(argument)
+            details = {"path": path.address, **path.parameters}
+        elif verb == "BDAT" and (chunk := grammar.chunk(argument)):
+            octets, self._last = chunk
+            command = grammar.BDAT_LAST if self._last else command
+            details = {"octets": str(octets)}
+        phase = self._announce(command, found)
+        if command.arguments.fullmatch(argument) is None or verb == "BDAT" and octets is None:
+            found.append(("syntax_error", f"{verb} with these arguments"))
+        exchange = Exchange(command.verb, phase, "", self._transaction_of(command, details), None, command)
+        self._emit_command(line, size, exchange, command, word, argument, details, found)
+        if octets is not None:
+            self._begin_chunk(exchange, octets)
+        elif command.synchronises:
+            self.client.paused = True
+
+    def _announce(self, command: Command, found: list[tuple[str, str]]) -> str:
+        """The phase of a command, by its row in the expected phase or, where that has none, by its home."""
+        verb, machine = command.verb, self.machine
+        before = machine.expected
+        if verb == "LHLO" and not self.lmtp and before == phases.CONNECT:
+            self._turn_lmtp()
+        row = machine.announce(verb)
+        if row is not None:
+            return row.phase or (phases.HOME[verb] if verb in phases.HOME else before)
+        if command is not grammar.UNKNOWN:
+            found.append(("bad_sequence", f"{verb} in {before}"))
+            if verb == "MAIL" and before == phases.CONNECT:
+                found.append(("greeting_skipped", "MAIL before HELO or EHLO was accepted"))
+        return phases.HOME.get(verb, before)
+
+    def _turn_lmtp(self) -> None:
+        """LHLO tells that this is LMTP, whatever the port and the greeting said."""
+        self.lmtp = True
+        self.machine.table = phases.LMTP_PHASES
+
+    def _transaction_of(self, command: Command, details: Mapping[str, str]) -> Transaction | None:
+        """The transaction that a command belongs to, or begins."""
+        if command.verb == "MAIL":
+            self.transactions += 1
+            given = {name: value for name, value in details.items() if name != "path"}
+            self._opening = Transaction(self.transactions, "MAIL", details["path"], given)
+        elif command.resets:
+            self._opening = None
+        return self._opening
+
+    def _emit_command(self, line: bytes, size: int, exchange: Exchange, command: Command, word: bytes, argument: bytes,
+                      details: Mapping[str, str], found: list[tuple[str, str]]) -> None:
+        if self.pending and self.talked_early():
+            found.append(("early_talker", "the greeting was not there yet"))
+        secret: tuple[int, int] | None = None
+        verb = command.verb
+        if verb == "AUTH":
+            secret = argument_span(line, word, 1)
+            if self._clear_mechanism(argument):
+                found.append(("cleartext_credentials", "AUTH without TLS"))
+        elif self._tainted and command is grammar.UNKNOWN:
+            secret = (0, line_end(line))
+        transaction = exchange.transaction
+        eight_bit = transaction is not None and "SMTPUTF8" in transaction.parameters
+        shown = line if secret is None else line[:secret[0]] + b"*" * (secret[1] - secret[0]) + line[secret[1]:]
+        found += dirty(shown, size, command.line, eight_bit)
+        pdu = self.emit(True, Kind.COMMAND, exchange.phase, _word_shown(command, line, secret), "", line, size,
+                        transaction=transaction.number if transaction else 0, secret=secret, details=details)
+        if found:
+            self.anomalies(found, pdu)
+        self.unanswered(exchange, pdu)
+
+    def _uncommon(self, content: bytes, found: list[tuple[str, str]]) -> tuple[Command, bytes, bytes]:
+        """A word that is not in the table as it stands: odd capitals, odd blanks, or unknown."""
+        stripped = content.strip(b" \t")
+        word = stripped.split(b" ", 1)[0].split(b"\t", 1)[0]
+        if command := grammar.find(word):
+            if stripped != content or stripped[len(word):len(word) + 1] == b"\t":
+                found.append(("syntax_error", "blanks where none may stand"))
+            return command, word, stripped[len(word) + 1:]
+        if other := speaks(content):
+            found.append(("cross_protocol", f"this is {other}"))
+        found.append(("unknown_command", ""))
+        return grammar.UNKNOWN, word, b""
+
+    def _clear_mechanism(self, argument: bytes) -> bool:
+        self._mechanism, _, initial = argument.upper().partition(b" ")
+        return bool(initial) and initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS
+
+    def _sasl_response(self, line: bytes, size: int) -> None:
+        exchange = self.pending[0]
+        self._asking = False
+        self.client.paused = True
+        end = line_end(line)
+        cancel = line[:end] == b"*"
+        found = [] if size <= SASL_LINE else [("line_too_long", f"{size} octets, {SASL_LINE} allowed")]
+        pdu = self.emit(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size,
+                        secret=None if cancel else (0, end))
+        if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
+            found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
+        self.anomalies(found, pdu)
+
+    # Messages
+
+    def _begin_content(self, exchange: Exchange) -> None:
+        """The server has said 354: what the client sends now is a message, up to the dot."""
+        self._open_message(exchange, "DATA")
+        self.client.expect_content()
+
+    def _begin_chunk(self, exchange: Exchange, octets: int) -> None:
+        if self.message is None:
+            self._open_message(exchange, "BDAT")
+        self.client.expect_octets(octets)
+
+    def _open_message(self, exchange: Exchange, verb: str) -> None:
+        transaction = exchange.transaction
+        if transaction is None:
+            self.transactions += 1
+            transaction = exchange.transaction = Transaction(self.transactions, "MAIL")
+        self.open_message(Message(transaction.number, transaction, verb, self, self.time))
+
+    def body_end(self, reader: Reader, head: bytes, size: int, ambiguous: bool) -> None:
+        message = self.message
+        transaction = message.transaction if message is not None else self._opening
+        number = transaction.number if transaction is not None else 0
+        chunked = message is not None and message.verb == "BDAT"
+        if not chunked or self._last or self._cut:
+            self.close_message(not self._cut)
+        if size:
+            note = f"BDAT chunk, {size} octets" if chunked else f"message content, {size} octets"
+            command = self.pending[-1].command if chunked and self.pending else None
+            pdu = self.emit(True, Kind.BODY, phases.DATA, "BDAT" if chunked else "DATA", "", head, size,
+                            transaction=number, command=command, note=note)
+            if found := content_deviations(head, ambiguous):
+                self.anomalies(found, pdu)
+            if not chunked:
+                self._end_of_data(pdu, transaction)
+        if not chunked or self._last:
+            self._opening = None
+
+    def _end_of_data(self, pdu: PDU, transaction: Transaction | None) -> None:
+        """The dot is answered like a command."""
+        exchange = Exchange(phases.END_OF_DATA, phases.DATA, "", transaction, None, grammar.END_OF_DATA, 0)
+        self.machine.announce(phases.END_OF_DATA)
+        self.unanswered(exchange, pdu)
+
+    # The server's lines
+
+    def server_line(self, line: bytes, size: int) -> None:
+        if self._lines or line[3:4] == b"-":
+            self._one_of_several(line, size)
+            return
+        outcome = grammar.outcome(line)
+        if outcome is None:
+            self._not_a_reply(line, size)
+            return
+        found = dirty(line, size, REPLY_LINE, True)
+        if line[3:4] not in (b" ", b"\r", b"\n"):
+            found.append(("syntax_error", "no blank after the reply code"))
+        self._reply(line, size, line[:3], outcome, found)
+
+    def _one_of_several(self, line: bytes, size: int) -> None:
+        """A line of a reply of several; the last has no hyphen after its code (RFC 5321 §4.2.1)."""
+        if not self._lines:
+            if not line[:3].isdigit():
+                self._not_a_reply(line, size)
+                return
+            self._code, self._reply_size, self._cut_reply = line[:3], 0, False
+        if self._reply_size + len(line) <= self.limits.reply:
+            self._lines.append(line)
+        else:
+            self._cut_reply = True
+        self._reply_size += size
+        if line[:3].isdigit() and line[3:4] != b"-":
+            self._finish_lines(line)
+
+    def _finish_lines(self, last: bytes) -> None:
+        lines, size = self._lines, self._reply_size
+        self._lines = []
+        found: list[tuple[str, str]] = []
+        for line in lines:
+            found += dirty(line, len(line), REPLY_LINE, True)
+            if line[:3] != self._code:
+                found.append(("syntax_error", "the lines of a reply have different codes"))
+        if self._cut_reply:
+            found.append(("reply_too_long", f"{size} octets, {self.limits.reply} kept"))
+        self._reply(b"".join(lines), size, last[:3], grammar.outcome(last) or FAILED, list(dict.fromkeys(found)))
+
+    def _reply(self, raw: bytes, size: int, code: bytes, outcome: Outcome, found: list[tuple[str, str]]) -> None:
+        pending = self.pending
+        status = code.decode("ascii")
+        details: Mapping[str, str] = NOTHING
+        if raw[5:6] == b"." and (enhanced := grammar.enhanced(raw)):
+            details = {"enhanced": enhanced}
+            if enhanced[0] != status[0]:
+                found.append(("syntax_error", "the enhanced status is of another class than the reply code"))
+        if code[0] not in b"2345":
+            found.append(("syntax_error", "no such reply code"))
+        if not pending:
+            pdu = self.emit(False, Kind.REPLY, self.phase, "", status, raw, size, details=details)
+            if status != "421":
+                found.append(("reply_without_command", "no command waits for it"))
+            self.anomalies(found, pdu)
+            return
+        exchange = pending[0]
+        verb = exchange.verb
+        command = exchange.command
+        transaction = exchange.transaction
+        challenge = outcome is MORE and verb == "AUTH"
+        kind = Kind.GREETING if command is None else Kind.CONTINUATION if challenge else Kind.REPLY
+        if not challenge and self._last_reply(exchange):
+            del pending[0]
+        pdu = self.emit(False, kind, exchange.phase, "" if command is None else verb.removesuffix(" LAST"), status, raw,
+                        size, transaction=transaction.number if transaction else 0, command=command, details=details)
+        if found:
+            self.anomalies(found, pdu)
+        self.answered(exchange, pdu)
+        if exchange.due <= 0 or challenge:
+            self.settle(verb, outcome)
+        effect = _EFFECTS.get(verb)
+        if effect is not None:
+            effect(self, exchange, outcome, status)
+        if exchange.due <= 0 and not challenge:
+            self.completed(exchange)
+        if self.client.paused:
+            self.room()
+
+    def _last_reply(self, exchange: Exchange) -> bool:
+        """Counts a final reply; True when no more are due (RFC 2033 §4.2)."""
+        if exchange.due == 0:
+            transaction = exchange.transaction
+            exchange.due = max(1, transaction.accepted) if self.lmtp and transaction is not None else 1
+        exchange.due -= 1
+        return exchange.due <= 0
+
+    def _not_a_reply(self, line: bytes, size: int) -> None:
+        pdu = self.emit(False, Kind.REPLY, self.phase, "", "", line, size)
+        self.anomalies([("syntax_error", "no reply code"), *dirty(line, size, REPLY_LINE, True)], pdu)
+
+    # What replies do
+
+    def _mail_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        if outcome is OK:
+            self.transaction = exchange.transaction
+        elif self._opening is exchange.transaction:
+            self._opening = self.transaction
+
+    def _rcpt_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        transaction, command = exchange.transaction, exchange.command
+        if transaction is None or command is None:
+            return
+        if outcome is OK:
+            transaction.accepted += 1
+        if len(transaction.recipients) < self.limits.recipients:
+            transaction.recipients.append(Recipient(command.details.get("path", ""), outcome is OK, status))
+
+    def _data_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        if self.client.step is Reader.content:
+            if outcome is not MORE:
+                self.give_up()
+        elif outcome is MORE:
+            self._begin_content(exchange)
+            self.client.resume()
+        else:
+            self.release_client()
+
+    def _content_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        if exchange.due <= 0 and self.transaction is exchange.transaction:
+            self.transaction = None
+
+    def _chunk_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        if outcome is not OK and self.message is not None and self.client.step is Reader.line:
+            self.close_message(False)
+
+    def _reset_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        if outcome is OK:
+            self.transaction = None
+            if self.client.step is Reader.line:
+                self.close_message(False)
+        elif self._opening is None and not any(later.verb == "MAIL" for later in self.pending):
+            self._opening = self.transaction
+
+    def _starttls_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        self._reset_answered(exchange, outcome, status)
+        if outcome is OK:
+            self.start_tls()
+            self.client.resume()
+        else:
+            self.release_client()
+
+    def _auth_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        self._asking = outcome is MORE
+        self._tainted = bool(self.client.held) and not self._asking
+        self.release_client()
+        self._tainted = False
+
+    # Secrets and bounds
+
+    def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
+        if self._asking:
+            return None if rest.strip() == b"*" else (0, line_end(rest))
+        return partial_span(rest, grammar.SECRET_WORDS)
+
+    def secret_held(self) -> bool:
+        return any(exchange.verb == "AUTH" for exchange in self.pending)
+
+    def held_too_much(self, reader: Reader) -> None:
+        """Reads on as if DATA had been accepted; where anything else waits for its reply, reads no further."""
+        waiting = [exchange for exchange in self.pending if exchange.entry is not None and exchange.entry.synchronises]
+        if waiting and waiting[0].verb == "DATA":
+            self._begin_content(waiting[0])
+            reader.resume()
+        elif waiting:
+            self.give_up()
+        else:
+            reader.resume()
+
+
+def _word_shown(command: Command, line: bytes, secret: tuple[int, int] | None) -> str:
+    """The verb of a PDU: of an unknown command its word, unless that may be a secret."""
+    if command is not grammar.UNKNOWN:
+        return "BDAT" if command is grammar.BDAT_LAST else command.verb
+    word = line[:32].split(maxsplit=1)
+    return word[0].decode("ascii", "replace").upper() if word and secret is None else ""
+
+
+_EFFECTS: Final = {
+    "MAIL": SmtpSession._mail_answered,
+    "RCPT": SmtpSession._rcpt_answered,
+    "DATA": SmtpSession._data_answered,
+    phases.END_OF_DATA: SmtpSession._content_answered,
+    "BDAT": SmtpSession._chunk_answered,
+    phases.BDAT_LAST: SmtpSession._content_answered,
+    "EHLO": SmtpSession._reset_answered,
+    "HELO": SmtpSession._reset_answered,
+    "LHLO": SmtpSession._reset_answered,
+    "RSET": SmtpSession._reset_answered,
+    "XCLIENT": SmtpSession._reset_answered,
+    "STARTTLS": SmtpSession._starttls_answered,
+    "AUTH": SmtpSession._auth_answered,
+}
+"""What a reply does to the transaction and to the reader, by the verb that it answers."""

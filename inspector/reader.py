@@ -1,0 +1,309 @@
+"""Reading one direction of a flow: cutting its octets into lines, contents, records, whatever the session asks for next.
+
+Rules.  A reader has one *step* at a time; the step consumes octets and tells the session, or asks for more.  The session
+may change the step, or pause the reader when the next octets cannot be interpreted yet: they are then held, with their times,
+until it resumes.  Any cutting of the same octets leads to the same calls.
+
+Knows lines, dots, counts and TLS records.  Must not know any protocol, nor what its session makes of what it cuts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from inspector.framing import DotContent
+
+if TYPE_CHECKING:
+    from inspector.session import Session
+
+MORE_NEEDED: Final = -1
+"""What a step returns when it cannot go on without further octets."""
+
+TLS_HELLO: Final = 22
+"""The first octet of a TLS handshake record; no mail command begins with it."""
+RECORD_HEADER: Final = 5
+RECORD_TYPES: Final = range(20, 25)
+RECORD_MAX: Final = 16_384 + 2_048
+"""TLS: header and longest record (RFC 5246 §6.2.3, RFC 8446 §5.2)."""
+
+HELD_PIECES: Final = 4_096
+"""Held segments kept apart, each with its time; past it a segment is joined to the one before and takes its own time along."""
+
+
+class Reader:
+    """One direction of a flow."""
+
+    __slots__ = ("_content", "_head", "_kept", "_left", "_long", "buffer", "client", "held", "held_size", "offset",
+                 "paused", "session", "step")
+
+    def __init__(self, session: Session, client: bool) -> None:
+        self.session = session
+        self.client = client
+        """True for client to server."""
+        self.step: Callable[[Reader, bytes, int], int] = Reader.line
+        self.buffer = b""
+        """The beginning of something that is not whole yet."""
+        self.offset = 0
+        """How many octets of the direction have been cut off so far."""
+        self.paused = False
+        self.held: list[tuple[int, bytes]] = []
+        self.held_size = 0
+        self._content: DotContent | None = None
+        self._head = b""
+        self._kept = 0
+        self._left = 0
+        self._long = 0
+
+    def feed(self, data: bytes) -> None:
+        """Takes the next octets of the direction."""
+        if self.paused:
+            self._hold(data)
+            return
+        if self.buffer:
+            data = self.buffer + data
+            self.buffer = b""
+        position = 0
+        end = len(data)
+        while position < end:
+            following = self.step(self, data, position)
+            if following < 0:
+                self.buffer = data[position:] if position else data
+                return
+            position = following
+            if self.paused:
+                if position < end:
+                    self._hold(data[position:])
+                return
+
+    def _hold(self, data: bytes) -> None:
+        time = self.session.time
+        held = self.held
+        self.held_size += len(data)
+        if held and (held[-1][0] == time or len(held) >= HELD_PIECES):
+            data = held.pop()[1] + data
+        held.append((time, data))
+        if self.held_size > self.session.limits.held:
+            self.session.held_too_much(self)
+
+    def resume(self) -> None:
+        """Reads what was held, each piece with its own time."""
+        if not self.paused:
+            return
+        self.paused = False
+        held, self.held, self.held_size = self.held, [], 0
+        session = self.session
+        now = session.time
+        for time, data in held:
+            session.time = time
+            self.feed(data)
+        session.time = now
+
+    # Lines
+
+    def line(self, data: bytes, position: int) -> int:
+        """A line, its end included, whatever its end is made of."""
+        if self.offset == 0 and self.client and data[position] == TLS_HELLO:
+            self.session.unasked_tls()
+            return position
+        end = data.find(b"\n", position) + 1
+        limit = self.session.limits.line
+        if not end:
+            if len(data) - position <= limit:
+                return MORE_NEEDED
+            self._head = data[position:position + limit]
+            self._long = len(data) - position
+            self.step = Reader.long_line
+            return len(data)
+        size = end - position
+        self.offset += size
+        line = data[position:end] if position or end != len(data) else data
+        if size > limit:
+            line = line[:limit]
+        if self.client:
+            self.session.client_line(line, size)
+        else:
+            self.session.server_line(line, size)
+        return end
+
+    def long_line(self, data: bytes, position: int) -> int:
+        """The rest of a line that is longer than what is kept of it."""
+        end = data.find(b"\n", position) + 1
+        self._long += (end or len(data)) - position
+        if not end:
+            return len(data)
+        self._finish_long_line()
+        return end
+
+    def _finish_long_line(self) -> None:
+        head, size = self._head, self._long
+        self._head, self._long = b"", 0
+        self.step = Reader.line
+        self.offset += size
+        if self.client:
+            self.session.client_line(head, size)
+        else:
+            self.session.server_line(head, size)
+
+    # Contents
+
+    def expect_content(self, lenient: bool = False, keep: int = 0) -> None:
+        """What follows is a content up to its dot; at least `keep` octets of it go into the PDU."""
+        self._content = DotContent(lenient)
+        self._begin_body(Reader.content, keep)
+
+    def reread(self, line: bytes) -> None:
+        """The line just cut off was the first of the content that is expected now."""
+        self.offset -= len(line)
+        self.content(line, 0)
+
+    def expect_octets(self, count: int) -> None:
+        """What follows is a content of that many octets."""
+        self._left = count
+        self._begin_body(Reader.octets, 0)
+        if count == 0:
+            self._finish_body()
+
+    def _begin_body(self, step: Callable[[Reader, bytes, int], int], keep: int) -> None:
+        self._head = b""
+        self._long = 0
+        self._kept = keep or self.session.limits.head
+        self.step = step
+
+    def content(self, data: bytes, position: int) -> int:
+        """A dot-ended content (RFC 5321 §4.5.2, RFC 1939 §3)."""
+        content = self._content
+        assert content is not None
+        session = self.session
+        pieces: list[bytes] | None = [] if session.sink is not None else None
+        end = content.feed(data, position, pieces)
+        stop = end if end >= 0 else len(data)
+        self._take(data, position, stop)
+        if pieces:
+            session.content(pieces)
+        if end >= 0:
+            self._finish_body()
+        return stop
+
+    def octets(self, data: bytes, position: int) -> int:
+        """A content of a known number of octets (RFC 3030 §2)."""
+        stop = min(len(data), position + self._left)
+        self._left -= stop - position
+        self._take(data, position, stop)
+        if self.session.sink is not None:
+            self.session.content([data[position:stop]])
+        if not self._left:
+            self._finish_body()
+        return stop
+
+    def _take(self, data: bytes, position: int, stop: int) -> None:
+        self._long += stop - position
+        missing = self._kept - len(self._head)
+        if missing > 0:
+            self._head += data[position:min(stop, position + missing)]
+
+    def _finish_body(self) -> None:
+        head, size, content = self._head, self._long, self._content
+        self._head, self._long, self._content = b"", 0, None
+        self.step = Reader.line
+        self.offset += size
+        self.session.body_end(self, head, size, content is not None and content.ambiguous)
+
+    # TLS records, and octets that nobody reads
+
+    def record(self, data: bytes, position: int) -> int:
+        """A TLS record, or a line of clear text where a record was due."""
+        if data[position] not in RECORD_TYPES:
+            return self._clear_line(data, position)
+        if len(data) - position < RECORD_HEADER:
+            return MORE_NEEDED
+        length = int.from_bytes(data[position + 3:position + 5])
+        if data[position + 1] != 3 or length > RECORD_MAX:
+            self.step = Reader.opaque
+            return position
+        self._left = length + RECORD_HEADER
+        self._head = b""
+        self._long = 0
+        self._kept = self.session.limits.head
+        self.step = Reader.record_rest
+        return position
+
+    def record_rest(self, data: bytes, position: int) -> int:
+        """The octets of a record whose length is known."""
+        stop = min(len(data), position + self._left)
+        self._left -= stop - position
+        self._take(data, position, stop)
+        if not self._left:
+            self.step = Reader.record
+            self._emit_opaque(True)
+        return stop
+
+    def _clear_line(self, data: bytes, position: int) -> int:
+        end = data.find(b"\n", position) + 1
+        if not end:
+            if len(data) - position <= self.session.limits.line:
+                return MORE_NEEDED
+            self.step = Reader.opaque
+            return position
+        self._head, self._long = data[position:end], end - position
+        self._emit_opaque(False)
+        return end
+
+    def opaque(self, data: bytes, position: int) -> int:
+        """Octets that are counted and not read; one PDU at the end of the flow."""
+        self._kept = self.session.limits.head
+        self._take(data, position, len(data))
+        return len(data)
+
+    def _emit_opaque(self, record: bool) -> None:
+        head, size = self._head, self._long
+        self._head, self._long = b"", 0
+        self.offset += size
+        self.session.opaque_seen(self, head, size, record)
+
+    def give_up(self) -> None:
+        """From here on nothing is read: what is half read, held or still to come becomes one opaque PDU."""
+        if self.step is not Reader.opaque:
+            self.step = Reader.opaque
+            self._kept = self.session.limits.head
+            if self._long == 0:
+                self._head = b""
+        waiting = b"".join(piece for _, piece in self.held)
+        data, self.buffer, self.held, self.held_size, self.paused = self.buffer + waiting, b"", [], 0, False
+        if data:
+            self.opaque(data, 0)
+
+    def finish(self) -> None:
+        """The direction is over: whatever is half read becomes a PDU of its own, marked as cut short."""
+        step, rest = self.step, self.buffer
+        self.paused = False
+        self.buffer = b""
+        if step is Reader.long_line:
+            self.session.truncated(self)
+            self._finish_long_line()
+        elif step in (Reader.content, Reader.octets):
+            self._cut_body()
+        elif step is Reader.line and rest:
+            self.session.truncated(self)
+            self.offset += len(rest)
+            self.session.partial_line(self, rest)
+        elif rest or self._long:
+            self.session.truncated(self, silent=step is Reader.opaque)
+            self._head, self._long = self._head + rest, self._long + len(rest)
+            self._emit_opaque(step is Reader.record_rest)
+        self._finish_held()
+
+    def _finish_held(self) -> None:
+        held, self.held, self.held_size = self.held, [], 0
+        if held:
+            data = b"".join(piece for _, piece in held)
+            self._head, self._long = data[:self.session.limits.head], len(data)
+            self.session.truncated(self)
+            self._emit_opaque(False)
+
+    def _cut_body(self) -> None:
+        content, session = self._content, self.session
+        if content is not None and session.sink is not None and (rest := content.rest()):
+            session.content([rest])
+        session.truncated(self)
+        self._finish_body()

@@ -1,0 +1,336 @@
+"""The state of one flow, whatever its protocol: what is unanswered, what is being read, what was found.
+
+Rules.  Replies answer commands in order; a greeting answers the connection.  What cannot be interpreted yet is held, not
+guessed.  Every octet of a direction belongs to exactly one PDU.  Deviations are told as anomalies after the PDU in which
+they stand; nothing that a peer sends raises an exception.
+
+Knows flows, exchanges, messages and observers.  Must not know any protocol's words, any plugin, any clock or socket.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from inspector.anomaly import CATALOGUE, Anomaly
+from inspector.machine import Machine
+from inspector.pdu import C2S, NOTHING, PDU, S2C, Exchange, Finding, Flow, Kind, Message, Outcome, Part, Sink, Transaction
+from inspector.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from inspector.limits import Limits
+
+REPLIES_KEPT: Final = 1_000
+"""Replies that an exchange keeps: an endless SASL dialogue must not fill the memory.  Past it only the last is kept."""
+
+
+class Observer(Protocol):
+    """Who is told what a session finds: the hooks of the plugins, or a test."""
+
+    pdu_seen: Callable[[PDU, Session], None]
+    phase_changed: Callable[[Session, str], None]
+    anomaly_found: Callable[[Anomaly, Session], None]
+    exchange_completed: Callable[[Exchange, Session], None] | None
+    """None when nobody asks, and then no exchange is built."""
+    finding: Callable[[Finding, Session], None]
+    judge: Callable[[PDU | Message, Session], None] | None
+    """Is asked before a PDU or the end of a message is told; None when nobody judges."""
+
+    def open_message(self, message: Message, session: Session) -> Sink | None:
+        """One sink for the octets of a message, or None when nobody asks for them."""
+
+    def open_part(self, part: Part, message: Message) -> Sink | None:
+        """One sink for the octets of a part, or None when nobody asks for them."""
+
+    def describe_record(self, head: bytes) -> str:
+        """One line about a TLS record."""
+
+
+class Session:
+    """What is known of a flow at this point of its traffic.  Protocols derive from it."""
+
+    __slots__ = ("_cut", "_early", "client", "flow", "limits", "machine", "message", "number", "observer", "pending",
+                 "seen", "server", "sink", "time", "tls", "transaction", "user")
+
+    def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
+        self.flow = flow
+        self.observer = observer
+        self.limits = limits
+        self.machine = machine
+        self.time = flow.opened
+        """When the segment in hand was seen, in microseconds since the epoch."""
+        self.client = Reader(self, client=True)
+        self.server = Reader(self, client=False)
+        self.pending: list[Exchange] = []
+        """The unanswered exchanges, the oldest first."""
+        self.number = 0
+        """How many PDUs there were so far."""
+        self.transaction: Transaction | None = None
+        self.message: Message | None = None
+        """The message that is crossing now."""
+        self.sink: Sink | None = None
+        self.user = ""
+        """Who is logged in, where that crossed in the clear; else empty."""
+        self.tls = False
+        """TLS has been agreed on: what follows cannot be read."""
+        self.seen: list[PDU] | None = None
+        """Where PDUs are collected for the capture, or None."""
+        self._cut = False
+        self._early = False
+
+    @property
+    def phase(self) -> str:
+        """The phase that the replies seen so far have led to."""
+        return self.machine.state
+
+    @property
+    def client_state(self) -> str:
+        """The state of the client automaton, for the protocols that have one."""
+        return ""
+
+    # What the pipeline tells
+
+    def segment(self, client: bool, data: bytes, time: int) -> None:
+        """Octets of one direction."""
+        self.time = time
+        (self.client if client else self.server).feed(data)
+
+    def finish(self, time: int) -> None:
+        """The flow is over: what is half read is cut short, and what was due is missing."""
+        self.time = time
+        self.client.finish()
+        self.server.finish()
+        self.close_message(False)
+        due = [exchange.verb for exchange in self.pending if exchange.command is not None and exchange.verb != "QUIT"]
+        if due and not self._cut and not self.tls:
+            self.anomaly("truncated", f"no reply came to {due[0]}" + (f" and {len(due) - 1} more" if due[1:] else ""))
+
+    def give_up(self) -> None:
+        """Reads no further: the rest of both directions is passed on as it is."""
+        self.client.give_up()
+        self.server.give_up()
+
+    # What plugins may call
+
+    def report(self, finding: Finding) -> None:
+        """Tells everybody a plugin's result."""
+        self.observer.finding(finding, self)
+
+    def open_part(self, part: Part, message: Message) -> Sink | None:
+        """Asks every plugin for a sink for a part; one sink that feeds them all, or None."""
+        return self.observer.open_part(part, message)
+
+    # What the protocols call
+
+    def emit(self, client: bool, kind: Kind, phase: str, verb: str, status: str, raw: bytes, size: int, *,
+             client_state: str = "", transaction: int = 0, secret: tuple[int, int] | None = None,
+             command: PDU | None = None, details: Mapping[str, str] = NOTHING, note: str = "") -> PDU:
+        """Numbers a PDU that has just been cut off, has it judged, and tells it."""
+        self.number += 1
+        offset = (self.client if client else self.server).offset - size
+        pdu = PDU(self.number, C2S if client else S2C, kind, phase, verb, status, raw, size, offset, self.time,
+                  client_state, transaction, secret, command, details, note)
+        observer = self.observer
+        if observer.judge is not None:
+            observer.judge(pdu, self)
+        observer.pdu_seen(pdu, self)
+        if self.seen is not None:
+            self.seen.append(pdu)
+        if self._cut:
+            self._cut = False
+            self.anomaly("truncated", f"the stream ended in the middle of this {kind.value}", pdu)
+        return pdu
+
+    def anomaly(self, name: str, detail: str, pdu: PDU | None = None) -> None:
+        """Tells a deviation."""
+        self.observer.anomaly_found(Anomaly(CATALOGUE[name], pdu.number if pdu else None, detail, self.time), self)
+
+    def anomalies(self, found: list[tuple[str, str]], pdu: PDU) -> None:
+        """Tells the deviations found in one PDU."""
+        for name, detail in found:
+            self.anomaly(name, detail, pdu)
+
+    def answered(self, exchange: Exchange, pdu: PDU) -> None:
+        """Keeps a reply with its exchange, for whoever asks for exchanges."""
+        if self.observer.exchange_completed is not None:
+            replies = exchange.replies
+            if len(replies) < REPLIES_KEPT:
+                replies.append(pdu)
+            else:
+                replies[-1] = pdu
+
+    def completed(self, exchange: Exchange) -> None:
+        """Tells that an exchange is over."""
+        if self.observer.exchange_completed is not None and exchange.command is not None:
+            self.observer.exchange_completed(exchange, self)
+
+    def settle(self, verb: str, outcome: Outcome) -> None:
+        """Moves the machine by a reply, and tells when the phase has changed."""
+        machine = self.machine
+        before = machine.state
+        if machine.settle(verb, outcome, [exchange.verb for exchange in self.pending] if self.pending else ()):
+            self.observer.phase_changed(self, before)
+
+    def unanswered(self, exchange: Exchange, pdu: PDU) -> None:
+        """Adds an exchange to those that wait for a reply; makes the reader wait when there are too many."""
+        exchange.command = pdu
+        pending = self.pending
+        pending.append(exchange)
+        if len(pending) > self.limits.unanswered and not self.client.paused:
+            self.client.paused = True
+            self.anomaly("too_many_pipelined", f"{len(pending)} commands wait for replies", pdu)
+
+    def room(self) -> None:
+        """A reply has come: lets the reader go on when it waited for room only."""
+        if self.client.paused and len(self.pending) <= self.limits.unanswered // 2 and not self.synchronising():
+            self.client.resume()
+
+    def release_client(self) -> None:
+        """The reply is there that says how to read what the client sent after a synchronising command."""
+        if self.client.held:
+            self.anomaly("early_content", f"{self.client.held_size} octets did not wait for the reply")
+        self.client.resume()
+
+    def synchronising(self) -> bool:
+        """Whether an unanswered command must be answered before the client's next octets can be read."""
+        return any(exchange.entry is not None and exchange.entry.synchronises for exchange in self.pending)
+
+    def talked_early(self) -> bool:
+        """Whether the client speaks before the greeting; True once."""
+        if self._early or not self.pending or self.pending[0].command is not None:
+            return False
+        self._early = True
+        return True
+
+    # Messages
+
+    def open_message(self, message: Message) -> None:
+        """A message begins to cross."""
+        self.message = message
+        self.sink = self.observer.open_message(message, self)
+
+    def content(self, pieces: list[bytes]) -> None:
+        """Octets of the message in hand."""
+        message, sink = self.message, self.sink
+        if message is None or sink is None:
+            return
+        message.time = self.time
+        for piece in pieces:
+            message.size += len(piece)
+            sink.feed(piece)
+
+    def close_message(self, complete: bool) -> None:
+        """The message in hand is over."""
+        message, sink, self.sink = self.message, self.sink, None
+        if message is not None:
+            message.time = self.time
+            if sink is not None:
+                sink.close(complete)
+            if complete and self.observer.judge is not None:
+                self.observer.judge(message, self)
+            self.message = None
+
+    # What the readers call
+
+    def client_line(self, line: bytes, size: int) -> None:
+        """A line from the client; `size` is larger than `line` when only its head was kept."""
+        raise NotImplementedError
+
+    def server_line(self, line: bytes, size: int) -> None:
+        """A line from the server."""
+        raise NotImplementedError
+
+    def body_end(self, reader: Reader, head: bytes, size: int, ambiguous: bool) -> None:
+        """A body is over, or cut short."""
+        raise NotImplementedError
+
+    def held_too_much(self, reader: Reader) -> None:
+        """The reader holds more than it may."""
+        raise NotImplementedError
+
+    def truncated(self, reader: Reader, silent: bool = False) -> None:
+        """The PDU that comes next was cut short by the end of the stream."""
+        self._cut = not silent
+
+    def partial_line(self, reader: Reader, rest: bytes) -> None:
+        """A line without its end, at the end of the stream."""
+        kind = Kind.COMMAND if reader.client else Kind.REPLY
+        self.emit(reader.client, kind, self.phase, "", "", rest, len(rest), client_state=self.client_state,
+                  secret=self.partial_secret(rest) if reader.client else None)
+
+    def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
+        """Where a secret stands in the beginning of a client's line."""
+        return None
+
+    def secret_held(self) -> bool:
+        """Whether what the client's reader holds, or is in the middle of, must be taken for secret."""
+        return False
+
+    # TLS and octets that are not read
+
+    def start_tls(self) -> None:
+        """TLS was agreed on: from here both directions are records."""
+        self.tls = True
+        held = self.client.held
+        self.client.step = self.server.step = Reader.record
+        if held and held[0][1][:1] != b"\x16":
+            octets = sum(len(piece) for _, piece in held)
+            self.anomaly("plaintext_after_starttls", f"{octets} octets came in the clear before the reply")
+
+    def unasked_tls(self) -> None:
+        """The client's first octet begins a TLS handshake on a port that begins in the clear."""
+        self.tls = True
+        self.client.step = self.server.step = Reader.record
+        self.anomaly("cross_protocol", "TLS on a port that begins in the clear")
+
+    def opaque_seen(self, reader: Reader, head: bytes, size: int, record: bool) -> None:
+        """A TLS record, or octets that nobody reads."""
+        if record:
+            note = f"{self.observer.describe_record(head)}, {size} octets"
+        else:
+            note = "" if size <= len(head) and size < 512 else f"{size} octets not read"
+        early = self.tls and not record and reader.step is Reader.record
+        pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, note=note,
+                        client_state=self.client_state,
+                        secret=(0, len(head)) if reader.client and early and self._looks_secret(head) else None)
+        if early:
+            self.anomaly("plaintext_after_starttls", "clear text where a TLS record was due", pdu)
+
+    def _looks_secret(self, head: bytes) -> bool:
+        return self.partial_secret(head) is not None
+
+
+def dirty(line: bytes, size: int, limit: int, eight_bit: bool) -> list[tuple[str, str]]:
+    """What is wrong with a line as a line, whatever it says; empty for nearly all."""
+    if size <= limit and line.isascii() and line[-2:] == b"\r\n" and line.count(b"\r") == 1 and 0 not in line:
+        return []
+    found: list[tuple[str, str]] = []
+    whole = size == len(line)
+    if size > limit:
+        found.append(("line_too_long", f"{size} octets, {limit} allowed"))
+    if whole and line[-1:] == b"\n" and line[-2:] != b"\r\n":
+        found.append(("bare_lf", "the line ends with LF alone"))
+    inner = line[:-2] if line[-2:] == b"\r\n" else line.removesuffix(b"\n")
+    if b"\r" in inner:
+        found.append(("bare_cr", f"at octet {inner.index(13) + 1}"))
+    if 0 in line:
+        found.append(("nul_octet", f"at octet {line.index(0) + 1}"))
+    if not eight_bit and not line.isascii():
+        found.append(("eight_bit_in_command", f"at octet {next(i for i, octet in enumerate(line) if octet > 127) + 1}"))
+    return found
+
+
+def content_deviations(head: bytes, ambiguous: bool) -> list[tuple[str, str]]:
+    """What is wrong with a content, as far as its head goes (`Limits.head`)."""
+    found: list[tuple[str, str]] = []
+    if ambiguous:
+        found.append(("ambiguous_end_of_data", "a dot stands alone between line ends that are not both CRLF"))
+    pairs = head.count(b"\r\n")
+    if head.count(b"\n") != pairs:
+        found.append(("bare_lf", "in the content"))
+    if head.count(b"\r") - (head[-1:] == b"\r") > pairs:
+        found.append(("bare_cr", "in the content"))
+    if 0 in head:
+        found.append(("nul_octet", "in the content"))
+    return found
