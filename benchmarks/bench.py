@@ -31,8 +31,6 @@ class Bench:
 
     mailload: Path
     programs: Programs
-    cpu: int | None
-    """Where proxy, client and server are pinned to; None: anywhere."""
     scale: float
     timeout: float = 180
 
@@ -62,7 +60,7 @@ class Run:
         loads = [load.scaled(self.bench.scale) for load in self.work.loads]
         with ExitStack() as running:
             running.enter_context(generator.server(self.bench.mailload, self.ports.back_pop, self.ports.back_smtp,
-                                                   max(load.size for load in loads), self.bench.cpu))
+                                                   max(load.size for load in loads)))
             self.start_proxy(running)
             self.play(self.work.warm_up)
             done = [self.measured(load) for load in loads]
@@ -76,9 +74,9 @@ class Run:
         capture = self.folder / "capture" if self.work.capture else None
         command = self.peer.command(self.bench.programs, self.ports, self.folder, capture)
         if command:
-            output = running.enter_context(open(self.folder / "output", "wb"))
-            errors = running.enter_context(open(self.folder / "errors", "wb"))
-            self.proxy = process.start(command, self.bench.cpu, self.folder, output, errors, own_folders(self.folder))
+            output = running.enter_context((self.folder / "output").open("wb"))
+            errors = running.enter_context((self.folder / "errors").open("wb"))
+            self.proxy = process.start(command, self.folder, output, errors, own_folders(self.folder))
             running.callback(process.stop, self.proxy)
             for port in (self.ports.pop, self.ports.smtp):
                 wait_for_greeting(port, self.proxy)
@@ -88,20 +86,20 @@ class Run:
         names = ("pop", "smtp") if self.proxy else ("back_pop", "back_smtp")
         return int(getattr(self.ports, names[load.side == "smtp"]))
 
-    def play(self, load: Load, memory: Record | None = None) -> Record:
+    def play(self, load: Load, memory: dict[str, int] | None = None) -> Record:
         """Plays a load; memory is read into `memory` while idle sessions are held."""
         def when_held() -> None:
             time.sleep(1)
             if memory is not None and self.proxy:
                 memory["held"] = process.memory_kib(self.proxy.pid, "VmRSS")
 
-        return generator.run(self.bench.mailload, load, self.port(load), self.bench.cpu, self.bench.timeout, when_held)
+        return generator.run(self.bench.mailload, load, self.port(load), self.bench.timeout, when_held)
 
     def measured(self, load: Load) -> Record:
         """A load with the proxy's CPU time and memory around it."""
         if not self.proxy:
             return self.record(load, self.play(load))
-        pid, memory = self.proxy.pid, {}
+        pid, memory, stolen = self.proxy.pid, dict[str, int](), process.stolen()
         cpu = process.settle(pid)
         process.forget_peak(pid)
         memory["before"] = process.memory_kib(pid, "VmRSS")
@@ -110,16 +108,16 @@ class Run:
         if self.proxy.poll() is not None:
             raise LoadError("the proxy ended during the run")
         memory["peak"] = process.memory_kib(pid, "VmHWM")
-        return self.record(load, report, cpu, memory)
+        return {**self.record(load, report, cpu, memory), "stolen": share(stolen, process.stolen())}
 
-    def record(self, load: Load, report: Record, cpu: float | None = None, memory: Record | None = None) -> Record:
+    def record(self, load: Load, report: Record, cpu: float = 0, memory: dict[str, int] | None = None) -> Record:
         """What is kept of one load."""
-        record = {"work": load.name, "peer": self.peer.name, "units": report["units"], "wall": report["wall"]}
-        if cpu is not None and memory is not None:
+        record: Record = {"work": load.name, "peer": self.peer.name, "units": report["units"], "wall": report["wall"]}
+        if memory:
             record |= {"cpu": cpu, "rss_kib": memory, "cost": self.cost(load, cpu, memory)}
         return record
 
-    def cost(self, load: Load, cpu: float, memory: Record) -> float:
+    def cost(self, load: Load, cpu: float, memory: dict[str, int]) -> float:
         """Microseconds of CPU a unit, KiB a session, or MiB of growth."""
         if self.work.cost == "session":
             return float(memory["held"] - memory["before"]) / load.total
@@ -131,7 +129,7 @@ class Run:
         """All loads of a work as one."""
         if len(done) == 1:
             return done[0]
-        total = {key: sum(one[key] for one in done) for key in ("units", "wall", "cpu") if key in done[0]}
+        total: Record = {key: sum(one[key] for one in done) for key in ("units", "wall", "cpu") if key in done[0]}
         record = {"work": self.work.name, "peer": self.peer.name, **total}
         if "cpu" in total:
             record["cost"] = total["cpu"] / total["units"] * 1e6
@@ -174,6 +172,11 @@ class Run:
         errors = self.folder / "errors"
         words = errors.read_bytes()[-300:].decode(errors="replace").strip() if errors.exists() else ""
         return f" [{' | '.join(words.splitlines())}]" if words else ""
+
+
+def share(before: tuple[int, int], after: tuple[int, int]) -> float:
+    """The part of the machine's time that its host gave to others."""
+    return round((after[0] - before[0]) / max(1, after[1] - before[1]), 3)
 
 
 def own_folders(folder: Path) -> dict[str, str]:

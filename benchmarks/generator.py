@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from process import prepare, start, stop
+from process import start, stop
 from works import Load
 
 
@@ -31,18 +31,18 @@ def build(folder: Path) -> Path:
     if not compiler:
         raise LoadError("gcc was not found; the load generator is written in C: install the package gcc")
     sources = sorted(map(str, (Path(__file__).parent / "load").glob("*.c")))
-    made = subprocess.run([compiler, "-O2", "-std=gnu11", "-Wall", "-o", str(program), *sources], capture_output=True,
-                          text=True)
+    made = subprocess.run([compiler, "-O2", "-std=gnu11", "-Wall", "-o", str(program), *sources], check=False,
+                          capture_output=True, text=True)
     if made.returncode:
         raise LoadError(f"gcc could not compile the load generator:\n{made.stderr}")
     return program
 
 
 @contextmanager
-def server(program: Path, pop: int, smtp: int, size: int, cpu: int | None) -> Iterator[None]:
+def server(program: Path, pop: int, smtp: int, size: int) -> Iterator[None]:
     """The maildrop and the sink, while the context lasts."""
     command = [str(program), "serve", str(pop), str(smtp), str(size)]
-    process = start(command, cpu, program.parent, subprocess.PIPE, subprocess.DEVNULL)
+    process = start(command, program.parent, subprocess.PIPE, subprocess.DEVNULL)
     try:
         assert process.stdout
         if process.stdout.readline() != b"ready\n":
@@ -52,12 +52,14 @@ def server(program: Path, pop: int, smtp: int, size: int, cpu: int | None) -> It
         stop(process)
 
 
-def run(program: Path, load: Load, port: int, cpu: int | None, timeout: float,
-        when_held: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Plays a load; `when_held` is called while idle sessions are open.  Raises LoadError unless every reply was right."""
+def run(program: Path, load: Load, port: int, timeout: float, when_held: Callable[[], None]) -> dict[str, Any]:
+    """Plays a load; `when_held` is called while idle sessions are open.
+
+    Raises LoadError unless every reply was right.
+    """
     words = ["run", load.script, port, load.total, load.at_a_time, load.each, load.size, timeout]
     process = subprocess.Popen([str(program), *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, preexec_fn=prepare(cpu))
+                               stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         if load.script == "C" and process.stdout.readline() == "held\n":

@@ -14,9 +14,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import Any
 
 import generator
+import process
 import summary
 from bench import Bench
 from peers import PEERS, Peer, Programs, default_mailspy
@@ -65,30 +66,27 @@ def records(bench: Bench, options: argparse.Namespace, peers: list[Peer]) -> Ite
                            **record}
 
 
-def keep(record: dict[str, Any], out: IO[str] | None) -> None:
+def keep(record: dict[str, Any], out: Path | None) -> None:
     """Writes a record down and tells of it."""
-    told = record.get("error") or f"{record['units'] / record['wall']:,.0f}/s, cost {record.get('cost', 0):,.1f}"
+    told = record.get("error") or f"{summary.rate(record)}, cost {summary.cost(record)}"
     print(f"{record['round']} {record['work']:7} {record['peer']:10} {told}", file=sys.stderr, flush=True)
     if out:
-        print(json.dumps(record), file=out, flush=True)
+        with out.open("a") as lines:
+            print(json.dumps(record), file=lines)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """All records of the run; stops early, and keeps what there is, on an interrupt."""
     programs = Programs(options.mailspy, options.mitmdump, options.haproxy, options.python)
-    cpu = max(os.sched_getaffinity(0)) if options.pin == "one" else None
-    bench = Bench(generator.build(folder), programs, cpu, options.scale)
+    bench = Bench(generator.build(folder), programs, options.scale)
+    process.prepare(options.pin == "one")
     done: list[dict[str, Any]] = []
-    out = open(options.out, "a") if options.out else None
     try:
         for record in records(bench, options, present(options.peers, programs)):
             done.append(record)
-            keep(record, out)
+            keep(record, options.out)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-    finally:
-        if out:
-            out.close()
     return done
 
 

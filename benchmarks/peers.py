@@ -106,7 +106,8 @@ def missing(command: str) -> str:
 
 def without_twisted(programs: Programs) -> str:
     """Why the forwarder cannot run."""
-    probe = subprocess.run([programs.python, "-c", "import twisted.protocols.portforward"], capture_output=True)
+    command = [programs.python, "-c", "import twisted.protocols.portforward"]
+    probe = subprocess.run(command, check=False, capture_output=True)
     return f"{programs.python} has no Twisted" if probe.returncode else ""
 
 

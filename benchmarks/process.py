@@ -1,4 +1,4 @@
-"""A process under measurement: started on a CPU, its CPU time and memory read, ended by its id.
+"""A process under measurement: started, its CPU time and memory read, ended by its id.
 
 CPU time comes from the kernel's CPU clock of the process, which counts user and system time of all its threads, also of
 those that have ended, in nanoseconds; children that were waited for are added from /proc in ticks.
@@ -11,7 +11,7 @@ import os
 import resource
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Final
 
@@ -20,21 +20,19 @@ RUN_CLOCK: Final = 2
 """CPUCLOCK_SCHED: the clock that `clock_getcpuclockid(3)` chooses."""
 
 
-def prepare(cpu: int | None) -> Callable[[], None]:
-    """What a child does before its program: take its CPU, allow itself all open files."""
-    def in_child() -> None:
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        if cpu is not None:
-            os.sched_setaffinity(0, {cpu})
-    return in_child
+def prepare(pin: bool) -> None:
+    """Allows this process all open files and, if asked, a single CPU; whatever it starts inherits both."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if pin:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def start(command: list[str], cpu: int | None, folder: Path, output: IO[bytes] | int, errors: IO[bytes] | int,
+def start(command: list[str], folder: Path, output: IO[bytes] | int, errors: IO[bytes] | int,
           environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Starts a program with nothing to read."""
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, cwd=folder,
-                            env={**os.environ, **(environment or {})}, preexec_fn=prepare(cpu))
+                            env={**os.environ, **(environment or {})})
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 15) -> None:
@@ -77,6 +75,14 @@ def settle(pid: int, limit: float = 3.0) -> float:
             return after
         before = after
     return before
+
+
+def stolen() -> tuple[int, int]:
+    """Ticks that the host kept from this machine, and all ticks, of the CPUs in use."""
+    cpus = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    ticks = [list(map(int, line.split()[1:9])) for line in Path("/proc/stat").read_text().splitlines()
+             if line.split()[0] in cpus]
+    return sum(one[7] for one in ticks), sum(map(sum, ticks))
 
 
 def memory_kib(pid: int, key: str) -> int:

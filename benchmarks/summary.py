@@ -37,6 +37,16 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def rate(record: Record) -> str:
+    """Units a second."""
+    return number(record["units"] / record["wall"]) + "/s"
+
+
+def cost(record: Record) -> str:
+    """What a unit costs, if there was a proxy."""
+    return f"{number(record['cost'])} {UNITS[work_of(record['work']).cost]}" if "cost" in record else "–"
+
+
 def work_of(name: str) -> Work:
     """The work a record belongs to: `B` for `B-DATA` too."""
     return WORKS[name.partition("-")[0]]
@@ -64,12 +74,12 @@ def line(name: str, peer: str, records: list[Record], own: list[Record]) -> tupl
     good = [record for record in records if "error" not in record]
     if not good:
         return name, peer, f"ERROR: {records[0]['error']}", "", "", "", ""
-    rate = spread([record["units"] / record["wall"] for record in good]) + "/s"
+    rates = spread([record["units"] / record["wall"] for record in good]) + "/s"
     costs = [record["cost"] for record in good if "cost" in record]
-    cost = f"{spread(costs)} {UNITS[work.cost]}" if costs else "–"
+    cost_of_all = f"{spread(costs)} {UNITS[work.cost]}" if costs else "–"
     failed = len(records) - len(good)
     note = f" ({failed} of {len(records)} rounds FAILED)" if failed else ""
-    return name, peer + note, rate, cost, *against_target(work, name, peer, costs, ratios(good, own))
+    return name, peer + note, rates, cost_of_all, *against_target(work, name, peer, costs, ratios(good, own))
 
 
 def against_target(work: Work, name: str, peer: str, costs: list[float], found: list[float]) -> tuple[str, str, str]:
@@ -89,9 +99,9 @@ def lines(records: list[Record]) -> Iterator[tuple[str, ...]]:
     for record in records:
         groups.setdefault((record["work"], record["peer"]), []).append(record)
     for name in sorted({work for work, _ in groups}, key=place):
-        for work, peer in groups:
+        for (work, peer), group in groups.items():
             if work == name:
-                yield line(name, peer, groups[work, peer], groups.get((name, "mailspy"), []))
+                yield line(name, peer, group, groups.get((name, "mailspy"), []))
 
 
 def place(name: str) -> tuple[int, str]:
