@@ -1,0 +1,220 @@
+"""The file that a capture is written to: opened with care, mended, and kept whole when the disk is full.
+
+Knows the file system and where pcapng blocks end.  Must not know what is in the packets.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time as clock
+from collections.abc import Callable
+from struct import Struct
+from typing import BinaryIO, Final
+
+from inspector.errors import CaptureError
+from inspector.formats import frame, pcapng
+
+MODE: Final = 0o600
+FOLDER_MODE: Final = 0o700
+RETRY: Final = 1_000_000
+"""Microseconds between attempts to write to a full disk."""
+LONGEST_TEAR: Final = 1 << 20
+"""Octets after the last whole block that are cut off as a torn write; our blocks are 0.2 MiB at most."""
+
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+# O_NONBLOCK: a pipe that nobody reads must not stop us; for a regular file it means nothing.
+_HEAD: Final = {">": Struct(">II"), "<": Struct("<II")}
+_ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
+_SECTION_KIND: Final = pcapng.SECTION.to_bytes(4, "big")
+
+WHOLE: Final = 8_192
+"""Octets up to which joining a packet costs less than handing it over in pieces."""
+
+Piece = bytes | memoryview
+Alarm = Callable[[str], None]
+
+
+class CaptureFile:
+    """A pcapng file open for appending, positioned after its last whole block."""
+
+    __slots__ = ("_alarm", "_end", "_fd", "_lost", "_tried", "failing", "path")
+
+    def __init__(self, path: str, application: str, alarm: Alarm) -> None:
+        """Opens or creates `path` (a file, or a folder: then a new file in it) and begins a section.
+
+        Raises CaptureError where that cannot be; tells `alarm` what is odd but no obstacle.
+        """
+        self._alarm = alarm
+        self._lost = 0
+        self._tried = 0
+        self.failing = False
+        """Whether the latest write failed: nothing is being recorded."""
+        self.path, self._fd = _open(path)
+        try:
+            self._end = self._mended()
+            self._begin(pcapng.section(application) + pcapng.interface(frame.RAW_LINK, "mailspy"))
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def write(self, pieces: list[Piece], octets: int, time: int) -> bool:
+        """Appends whole blocks, in pieces, that carry that many octets of payload; False when they could not be written.
+
+        Never raises; `time` is that of the traffic.
+        """
+        try:
+            written = os.write(self._fd, b"".join(pieces)) if octets <= WHOLE else os.writev(self._fd, pieces)
+        except OSError as error:
+            return self._failed(error.strerror or str(error), octets, time)
+        if written != sum(map(len, pieces)):
+            return self._failed(os.strerror(errno.ENOSPC), octets, time)
+        self._end += written
+        if self.failing:
+            self._resumed()
+        return True
+
+    def ready(self, time: int) -> bool:
+        """Whether to write at all: not on a full disk that was tried less than `RETRY` ago.  A clock set back is no obstacle."""
+        if not self.failing:
+            return True
+        if 0 <= time - self._tried < RETRY:
+            return False
+        self._tried = time
+        return self._cut()
+
+    def lose(self, octets: int) -> None:
+        """Counts octets that were not written because the file was not ready."""
+        self._lost += octets
+
+    @property
+    def gap(self) -> tuple[str, ...]:
+        """What the first packet after a failure says of it; nothing while all is well."""
+        if not self.failing:
+            return ()
+        return (f"mailspy: before this packet the capture could not be written: {self._lost} octets of all flows are missing",)
+
+    def close(self) -> None:
+        """Closes the file; says so if its end is missing."""
+        if self._fd < 0:
+            return
+        if self.failing:
+            self._alarm(f"capture incomplete: {self.path}: the last {self._lost} octets of traffic are missing in it")
+        os.close(self._fd)
+        self._fd = -1
+
+    def _failed(self, reason: str, octets: int, time: int) -> bool:
+        self._lost += octets
+        self._tried = time
+        self._cut()
+        if not self.failing:
+            self.failing = True
+            self._alarm(
+                f"CAPTURE STOPPED: {self.path}: {reason}. Traffic goes on and is NOT being recorded. "
+                "Make room on the disk: recording then resumes by itself, and the gap is marked."
+            )
+        return False
+
+    def _resumed(self) -> None:
+        self._alarm(f"capture resumed: {self.path}: {self._lost} octets of traffic are missing in it")
+        self.failing = False
+        self._lost = 0
+
+    def _cut(self) -> bool:
+        """Cuts off what a failed write left after the last whole block; False where even that fails."""
+        try:
+            os.ftruncate(self._fd, self._end)
+        except OSError:
+            return False
+        return True
+
+    def _begin(self, header: bytes) -> None:
+        try:
+            written = os.write(self._fd, header)
+        except OSError as error:
+            raise CaptureError(f"{self.path}: cannot be written: {error.strerror}") from error
+        if written != len(header):
+            self._cut()
+            raise CaptureError(f"{self.path}: cannot be written: the disk is full; make room or name another place")
+        self._end += written
+
+    def _mended(self) -> int:
+        """The size of the file, after a torn tail was cut off."""
+        state = os.fstat(self._fd)
+        if not stat.S_ISREG(state.st_mode):
+            raise CaptureError(f"{self.path}: is not a regular file; name another place for the capture")
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CaptureError(f"{self.path}: another mailspy is writing to it; name another file") from error
+        if state.st_mode & 0o077:
+            self._alarm(
+                f"{self.path}: others may read this capture (mode {stat.S_IMODE(state.st_mode):04o}); "
+                f"`chmod 600` would end that"
+            )
+        with open(os.dup(self._fd), "rb", buffering=1 << 20) as stream:
+            end = last_whole_block(stream, state.st_size, self.path)
+        if end < state.st_size:
+            os.ftruncate(self._fd, end)
+            self._alarm(f"{self.path}: its end was torn, {state.st_size - end} octets were cut off; appending to it")
+        return end
+
+
+def last_whole_block(stream: BinaryIO, size: int, path: str) -> int:
+    """The offset after the last whole block of a pcapng file of `size` octets.
+
+    Raises CaptureError where the file is none, or is damaged in a way that a torn write does not explain.
+    """
+    at = 0
+    order = ""
+    while at < size:
+        stream.seek(at)
+        head = stream.read(12)
+        if head[:4] == _SECTION_KIND and len(head) == 12:
+            order = _ORDERS.get(head[8:], "")
+        length = _HEAD[order].unpack_from(head)[1] if order and len(head) >= 8 else 0
+        whole = length >= pcapng.SMALLEST and length % 4 == 0 and at + length <= size
+        if whole:
+            stream.seek(at + length - 4)
+            whole = stream.read(4) == head[4:8]
+        if not whole:
+            return _torn(head, at, size, path)
+        at += length
+    return at
+
+
+def _torn(head: bytes, at: int, size: int, path: str) -> int:
+    if at == 0 and not (_SECTION_KIND.startswith(head[:4]) or head[:4] == _SECTION_KIND):
+        raise CaptureError(f"{path}: exists and is not a pcapng file; name another file for the capture")
+    if size - at > LONGEST_TEAR:
+        raise CaptureError(
+            f"{path}: damaged at octet {at}, {size - at} octets before its end; nothing is appended to it: "
+            "name another file for the capture"
+        )
+    return at
+
+
+def _open(path: str) -> tuple[str, int]:
+    try:
+        if path.endswith("/"):
+            os.makedirs(path, FOLDER_MODE, exist_ok=True)
+        if os.path.isdir(path):
+            return _fresh(path)
+        return path, os.open(path, _FLAGS, MODE)
+    except OSError as error:
+        reason = "is a symbolic link, which is not followed" if error.errno == errno.ELOOP else str(error.strerror)
+        raise CaptureError(f"{path}: the capture cannot be written there: {reason}") from error
+
+
+def _fresh(folder: str) -> tuple[str, int]:
+    """A file that did not exist before, named after the time of the machine."""
+    stem = os.path.join(folder, clock.strftime("mailspy-%Y%m%d-%H%M%S"))
+    number = 1
+    while True:
+        path = f"{stem}.pcapng" if number == 1 else f"{stem}-{number}.pcapng"
+        try:
+            return path, os.open(path, _FLAGS | os.O_EXCL, MODE)
+        except FileExistsError:
+            number += 1

@@ -1,0 +1,133 @@
+"""Live traffic into a pcapng file: one call and one system call a segment, before the segment is forwarded.
+
+Knows which packets each event becomes.  Must not know sockets, and reads no clock but to name a file: times are given.
+
+What it writes, `reader.read` gives back event for event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from inspector.capture.conversation import Conversation, Half, Path
+from inspector.capture.file import CaptureFile, Piece
+from inspector.formats import frame
+from inspector.formats.frame import LARGEST
+from inspector.pdu import C2S, Direction, Flow
+
+BATCH: Final = 128 * LARGEST
+"""Octets handed to one system call, so that their packets are less than the 1,024 pieces that Linux takes."""
+
+Octets = bytes | bytearray | memoryview
+
+
+class CaptureWriter:
+    """A capture being written; see docs for what other programs show of it."""
+
+    __slots__ = ("_conversations", "_file", "_paths")
+
+    def __init__(self, path: str, *, application: str = "mailspy", alarm: Callable[[str], None]) -> None:
+        """`path`: a file, created or appended to, or a folder (existing, or with `/` at its end) for a file of its own.
+
+        Raises CaptureError where nothing can be written there.  `alarm` takes what a person must know, one text each:
+        a torn file mended, a file that others may read, a disk that is full.
+        """
+        self._file = CaptureFile(path, application, alarm)
+        self._conversations: dict[int, Conversation] = {}
+        self._paths: set[Path] = set()
+
+    @property
+    def path(self) -> str:
+        """The file that is written."""
+        return self._file.path
+
+    def open(self, flow: Flow) -> None:
+        """Writes the handshake, at the time `flow.opened`."""
+        self.forget(flow)
+        self._control(self._begin(flow), b"", flow.opened)
+
+    def segment(
+        self, flow: Flow, direction: Direction, data: Octets | Sequence[Octets], time: int, comments: Sequence[str] = ()
+    ) -> None:
+        """Writes octets sent at `time` (microseconds); when it returns the kernel has them.  Never raises for a full disk.
+
+        `comments` go to the (last) packet of the segment.  A flow that was never opened is opened first.
+        """
+        conversation = self._conversations.get(flow.number) or self._begin(flow)
+        octets = data if isinstance(data, bytes) else _joined(data)
+        size = len(octets)
+        if size > LARGEST or self._file.failing or conversation.pending:
+            self._segment(conversation, direction, octets, time, comments)
+        elif size:
+            half = conversation.client if direction == C2S else conversation.server
+            self._file.write(half.data(octets, time, comments), size, time)
+
+    def end(self, flow: Flow, direction: Direction, time: int) -> None:
+        """Writes the FIN of that direction's sender and the other's acknowledgement; after both, the flow is forgotten."""
+        conversation = self._conversations.get(flow.number)
+        if conversation is None or (half := conversation.half(direction)).ended:
+            return
+        half.ended = True
+        finish = half.packet(frame.FINISH, time, comments=self._file.gap)
+        half.advance(1)
+        self._control(conversation, finish + half.peer.packet(frame.ACK, time), time)
+        if half.peer.ended:
+            self.forget(flow)
+
+    def reset(self, flow: Flow, direction: Direction, time: int) -> None:
+        """Writes the RST of that direction's sender and forgets the flow."""
+        conversation = self._conversations.get(flow.number)
+        if conversation is not None:
+            abort = conversation.half(direction).packet(frame.RESET, time, comments=self._file.gap)
+            self._control(conversation, abort, time)
+            self.forget(flow)
+
+    def forget(self, flow: Flow) -> None:
+        """Nothing more will come of this flow."""
+        conversation = self._conversations.pop(flow.number, None)
+        if conversation is not None:
+            self._paths.discard(conversation.path)
+
+    def close(self) -> None:
+        """Closes the file; whatever was written is in it already."""
+        self._file.close()
+
+    def _begin(self, flow: Flow) -> Conversation:
+        conversation = Conversation(flow, self._paths)
+        self._conversations[flow.number] = conversation
+        self._paths.add(conversation.path)
+        return conversation
+
+    def _control(self, conversation: Conversation, packets: bytes, time: int) -> None:
+        """Writes packets without payload, after the handshake if that is still to be written."""
+        if self._file.ready(time) and self._file.write([conversation.pending + packets], 0, time):
+            conversation.pending = b""
+
+    def _segment(
+        self, conversation: Conversation, direction: Direction, data: bytes, time: int, comments: Sequence[str]
+    ) -> None:
+        """The careful way: for large data, a handshake still to be written, a disk that is or was full."""
+        half = conversation.half(direction)
+        comments = [*self._file.gap, *comments]
+        for start in range(0, len(data), BATCH):
+            batch = memoryview(data)[start : start + BATCH]
+            last = start + BATCH >= len(data)
+            if not self._file.ready(time):
+                half.advance(len(batch))
+                self._file.lose(len(batch))
+            elif self._file.write(self._pieces(conversation, half, batch, time, comments if last else ()), len(batch), time):
+                conversation.pending = b""
+
+    def _pieces(
+        self, conversation: Conversation, half: Half, batch: memoryview, time: int, comments: Sequence[str]
+    ) -> list[Piece]:
+        pieces: list[Piece] = [conversation.pending] if conversation.pending else []
+        for start in range(0, len(batch), LARGEST):
+            chunk = batch[start : start + LARGEST]
+            pieces += half.data(chunk, time, comments if start + LARGEST >= len(batch) else ())
+        return pieces
+
+
+def _joined(data: Octets | Sequence[Octets]) -> bytes:
+    return bytes(data) if isinstance(data, bytearray | memoryview) else b"".join(data)  # type: ignore[arg-type]
