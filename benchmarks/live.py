@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,12 +59,12 @@ def present(names: str, programs: Programs) -> list[Peer]:
 
 def records(bench: Bench, options: argparse.Namespace, peers: list[Peer]) -> Iterator[dict[str, Any]]:
     """Round by round, work by work, peer by peer."""
+    begun = round(time.time(), 3)
     for number in range(options.rounds):
         for name in options.works.split(","):
             for peer in peers:
                 for record in bench.run(WORKS[name], peer):
-                    yield {"round": number, "pin": options.pin, "scale": options.scale, "load": os.getloadavg()[0],
-                           **record}
+                    yield {"run": begun, "round": number, "pin": options.pin, "scale": options.scale, "load": os.getloadavg()[0], **record}
 
 
 def keep(record: dict[str, Any], out: Path | None) -> None:

@@ -54,9 +54,9 @@ def work_of(name: str) -> Work:
 
 def ratios(peer: list[Record], own: list[Record]) -> list[float]:
     """Cost of the peer over mailspy's, round by round."""
-    costs = {record["round"]: record["cost"] for record in own if "cost" in record}
-    return [record["cost"] / costs[record["round"]] for record in peer
-            if "cost" in record and costs.get(record["round"])]
+    costs = {(record["run"], record["round"]): record["cost"] for record in own if record.get("cost")}
+    return [record["cost"] / costs[record["run"], record["round"]] for record in peer
+            if "cost" in record and (record["run"], record["round"]) in costs]
 
 
 def verdict(value: float, target: Target, most: bool) -> str:
