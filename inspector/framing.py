@@ -90,6 +90,11 @@ class DotContent:
         if content is not None and end > begin:
             content.append(data[begin:end] if begin or end != len(data) else data)
 
+    @property
+    def waiting(self) -> int:
+        """How many octets are held back."""
+        return len(self._tail) - self._hidden
+
     def rest(self) -> bytes:
         """What was held back, when the stream is over before the content."""
         return self._tail[self._hidden:]

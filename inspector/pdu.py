@@ -83,6 +83,8 @@ class Flow:
     """Microseconds since the epoch."""
     protocol: str = ""
     """`pop3`, `smtp`, `lmtp` …; empty until it is known from the greeting."""
+    closed: int = 0
+    """When it was over, in microseconds since the epoch; 0 while it is open."""
 
 
 @dataclass(slots=True, eq=False)
@@ -116,7 +118,7 @@ class PDU:
     """Where in `raw` a secret stands (start, end), or None."""
     command: PDU | None = None
     """Of a reply, continuation or body: the command that it answers."""
-    details: Mapping[str, str] = NOTHING
+    details: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """What the grammar read in it: the path and the ESMTP parameters of MAIL and RCPT, the enhanced status of a reply."""
     note: str = ""
     """What `text` says of a PDU that is not a line: `message content, 600 octets`."""
@@ -131,7 +133,8 @@ class PDU:
             return " / ".join(decode(line) for line in raw.removesuffix(b".\r\n").split(b"\r\n") if line) or "(empty)"
         end = len(raw) - 2 if raw[-2:] == b"\r\n" else len(raw) - (raw[-1:] == b"\n")
         if self.secret is None:
-            return decode(raw[:end])
+            line = raw[:end]
+            return decode(line) if b"\n" not in line else " / ".join(map(decode, line.splitlines()))
         first, last = self.secret
         return decode(raw[:first]) + (MASK if last > first else "") + decode(raw[last:end])
 

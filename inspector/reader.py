@@ -76,6 +76,22 @@ class Reader:
                     self._hold(data[position:])
                 return
 
+    @property
+    def position(self) -> int:
+        """How many octets of the direction have been taken so far, cut off or not."""
+        return self.offset + self._long + len(self.buffer) + self.held_size
+
+    @property
+    def safe(self) -> int:
+        """Up to where the octets may be sent on while judges decide: what is read, less what could be the end of a message."""
+        waiting = self._content.waiting if self.step is Reader.content and self._content is not None else 0
+        return self.offset + self._long - waiting
+
+    @property
+    def long_head(self) -> bytes:
+        """The head of the over-long line that is being read, or nothing."""
+        return self._head if self.step is Reader.long_line else b""
+
     def _hold(self, data: bytes) -> None:
         time = self.session.time
         held = self.held
@@ -116,6 +132,8 @@ class Reader:
             self.step = Reader.long_line
             return len(data)
         size = end - position
+        if not self.client and self.session.gate is not None:
+            self.session.gate.take_turns()
         self.offset += size
         line = data[position:end] if position or end != len(data) else data
         if size > limit:

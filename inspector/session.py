@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from inspector.limits import Limits
+    from inspector.verdict import Verdict
 
 REPLIES_KEPT: Final = 1_000
 """Replies that an exchange keeps: an endless SASL dialogue must not fill the memory.  Past it only the last is kept."""
@@ -47,10 +48,20 @@ class Observer(Protocol):
         """One line about a TLS record."""
 
 
+class Gate(Protocol):
+    """What carries verdicts out, live."""
+
+    def rule(self, subject: PDU | Message, verdict: Verdict) -> None:
+        """A judge has spoken about the PDU or the message in hand."""
+
+    def take_turns(self) -> None:
+        """The server's next line is about to be read: answers given in its place go first when it is their turn."""
+
+
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "client", "flow", "limits", "machine", "message", "number", "observer", "pending",
+    __slots__ = ("_cut", "_early", "client", "flow", "gate", "limits", "machine", "message", "number", "observer", "pending",
                  "seen", "server", "sink", "time", "tls", "transaction", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
@@ -74,6 +85,8 @@ class Session:
         """Who is logged in, where that crossed in the clear; else empty."""
         self.tls = False
         """TLS has been agreed on: what follows cannot be read."""
+        self.gate: Gate | None = None
+        """Where the verdicts of judges take effect; None offline, and when nobody judges."""
         self.seen: list[PDU] | None = None
         """Where PDUs are collected for the capture, or None."""
         self._cut = False

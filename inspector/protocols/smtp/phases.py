@@ -103,3 +103,6 @@ LMTP_PHASES: Final[Table] = {
 HOME: Final = {"EHLO": HELLO, "HELO": HELLO, "LHLO": HELLO, "STARTTLS": TLS, "AUTH": AUTH, "MAIL": MAIL, "RCPT": RCPT,
                "DATA": DATA, "BDAT": DATA, BDAT_LAST: DATA, END_OF_DATA: DATA, "QUIT": QUIT}
 """The phase that a verb belongs to where the present phase does not list it."""
+
+SHOWN: Final = {END_OF_DATA: "DATA", BDAT_LAST: "BDAT"}
+"""The command that a pseudo-verb belongs to, for people and programs."""

@@ -289,7 +289,7 @@ class SmtpSession(Session):
         kind = Kind.GREETING if command is None else Kind.CONTINUATION if challenge else Kind.REPLY
         if not challenge and self._last_reply(exchange):
             del pending[0]
-        pdu = self.emit(False, kind, exchange.phase, "" if command is None else verb.removesuffix(" LAST"), status, raw,
+        pdu = self.emit(False, kind, exchange.phase, "" if command is None else phases.SHOWN.get(verb, verb), status, raw,
                         size, transaction=transaction.number if transaction else 0, command=command, details=details)
         if found:
             self.anomalies(found, pdu)

@@ -1,0 +1,93 @@
+"""The seam between the relay and whatever moves the bytes: what a connection is, and who hears of it.
+
+There are two planes behind it: `plane` (own descriptors in an epoll of its own, nested in the Twisted reactor) and `transport`
+(Twisted's transports, for systems without epoll).  Both pass the same tests.
+
+Knows the words.  Must not know sockets or Twisted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from inspector.pdu import Address
+
+
+class Owner(Protocol):
+    """Who hears of a connection.  `client` tells which of its two connections speaks."""
+
+    def received(self, client: bool, data: bytes) -> None:
+        """Octets came."""
+
+    def ended(self, client: bool) -> None:
+        """The peer sends nothing more (FIN); it may still receive."""
+
+    def broken(self, client: bool) -> None:
+        """The peer has aborted the connection (RST), or the network has."""
+
+    def drained(self, client: bool) -> None:
+        """Everything that was to be sent has been sent."""
+
+
+class Link(Protocol):
+    """One TCP connection."""
+
+    peer: Address
+    owner: Owner | None
+    client: bool
+    """Which of the owner's connections this is."""
+
+    @property
+    def backlog(self) -> int:
+        """Octets that wait to be sent."""
+
+    def send(self, data: bytes) -> None:
+        """Sends at once what the system takes, and keeps the rest."""
+
+    def start(self) -> None:
+        """Begins to read."""
+
+    def pause(self) -> None:
+        """Reads no more for now: the peer will feel it."""
+
+    def resume(self) -> None:
+        """Reads again."""
+
+    def end(self) -> None:
+        """Half-close: sends what is kept, then FIN."""
+
+    def close(self) -> None:
+        """Sends what is kept, then closes; the owner hears nothing more."""
+
+    def abort(self) -> None:
+        """Closes at once with RST; the owner hears nothing more."""
+
+
+class Listening(Protocol):
+    """A listening socket."""
+
+    address: Address
+
+    def pause(self) -> None:
+        """Accepts no more for now."""
+
+    def resume(self) -> None:
+        """Accepts again."""
+
+    def close(self) -> None:
+        """Stops listening."""
+
+
+class Plane(Protocol):
+    """What moves the bytes."""
+
+    def listen(self, address: Address, accepted: Callable[[Link], None], starved: Callable[[OSError], None]) -> Listening:
+        """Listens.  `starved` is told when the system has no descriptor for a new connection.  Raises OSError."""
+
+    def connect(self, address: Address, connected: Callable[[Link], None],
+                failed: Callable[[OSError], None]) -> Callable[[], None]:
+        """Connects; the function returned gives up."""
+
+    def close(self) -> None:
+        """Frees what the plane itself holds."""

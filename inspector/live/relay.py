@@ -1,0 +1,203 @@
+"""One flow between two links: what comes from one goes to the other, is inspected on the way, and saved before it leaves.
+
+Rules.  Octets are exact in both directions.  FIN is passed on as FIN, RST as RST.  While one side takes nothing, the other is not
+read: at most one read waits to be sent.  A capture is written before the octets leave.
+
+Knows links, the inspector of its flow and the capture.  Must not know sockets, Twisted or any protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from inspector.gate import FlowGate
+from inspector.live.clock import now
+from inspector.pdu import C2S, S2C
+
+if TYPE_CHECKING:
+    from inspector.capture.writer import CaptureWriter
+    from inspector.live.link import Link
+    from inspector.pipeline import Inspector
+
+
+class Relay:
+    """The two ends of one flow."""
+
+    __slots__ = ("_capture", "_client_ended", "_keep_secrets", "_over", "_server_ended", "_told", "client", "inspector",
+                 "over", "server")
+
+    def __init__(self, inspector: Inspector, client: Link, server: Link | None, capture: CaptureWriter | None,
+                 keep_secrets: bool, over: Callable[[Relay], None]) -> None:
+        self.inspector = inspector
+        self.client = client
+        self.server = server
+        self.over = over
+        """Called once, when both links are closed."""
+        self._capture = capture
+        self._keep_secrets = keep_secrets
+        self._client_ended = False
+        self._server_ended = False
+        self._told = False
+        """The inspector knows that the flow is over; its last octets may still be on their way."""
+        self._over = False
+        client.owner, client.client = self, True
+        if server is not None:
+            server.owner, server.client = self, False
+        if capture is not None:
+            inspector.collect()
+            capture.open(inspector.flow)
+
+    def start(self) -> None:
+        """Begins to read both sides."""
+        if self.server is not None:
+            self.server.start()
+        self.client.start()
+
+    def refuse(self, line: bytes) -> None:
+        """There is no server: tells the client so, in its protocol, and ends."""
+        self.client.start()
+        if line:
+            self.save(False, line)
+            self._send(False, line)
+        self.ended(False)
+
+    # What links tell
+
+    def received(self, client: bool, data: bytes) -> None:
+        """Octets of one side: inspected, saved, sent on."""
+        self.save(client, data)
+        self._send(client, data)
+
+    def save(self, client: bool, data: bytes) -> None:
+        """Has the octets inspected, then saves them."""
+        time = now()
+        inspector = self.inspector
+        inspector.feed(client, data, time)
+        capture = self._capture
+        if capture is not None:
+            saved = data if self._keep_secrets else inspector.masked(client, data)
+            capture.segment(inspector.flow, C2S if client else S2C, saved, time, inspector.comments())
+
+    def _send(self, client: bool, data: bytes) -> None:
+        target = self.server if client else self.client
+        if target is None or self._over:
+            return
+        target.send(data)
+        if target.backlog and not self._over:
+            source = self.client if client else self.server
+            if source is not None:
+                source.pause()
+
+    def drained(self, client: bool) -> None:
+        """One side has taken all: the other is read again; or both are closed, when both have ended."""
+        if self._over:
+            return
+        if self._client_ended and self._server_ended:
+            self._done(_close)
+            return
+        source = self.server if client else self.client
+        if source is not None:
+            source.resume()
+
+    def ended(self, client: bool) -> None:
+        """One side sends nothing more: the other is told so."""
+        if self._over:
+            return
+        if client:
+            self._client_ended = True
+        else:
+            self._server_ended = True
+        time = now()
+        direction = C2S if client else S2C
+        if self._capture is not None:
+            self._capture.end(self.inspector.flow, direction, time)
+        self._told = self.inspector.end(direction, time)
+        target = self.server if client else self.client
+        if target is not None:
+            target.end()
+        elif self._told:
+            self._done(_close)
+
+    def broken(self, client: bool) -> None:
+        """One side has aborted: so is the other."""
+        if self._over:
+            return
+        if not self._told:
+            time = now()
+            direction = C2S if client else S2C
+            if self._capture is not None:
+                self._capture.reset(self.inspector.flow, direction, time)
+            self._told = self.inspector.reset(direction, time)
+        self._done(_abort)
+
+    def stop(self) -> None:
+        """mailspy stops, or a judge ends the flow: whatever its state."""
+        if self._over:
+            return
+        if not self._told:
+            self._told = True
+            self.inspector.close("observation ended")
+        self._done(_abort)
+
+    def _done(self, how: Callable[[Link], None]) -> None:
+        self._over = True
+        if self._capture is not None:
+            self._capture.forget(self.inspector.flow)
+        how(self.client)
+        if self.server is not None:
+            how(self.server)
+        self.over(self)
+
+
+class JudgedRelay(Relay):
+    """A relay through whose gate nothing leaves unjudged.
+
+    The capture holds what the client sent and what the client got.
+    """
+
+    __slots__ = ("_gate",)
+
+    def __init__(self, inspector: Inspector, client: Link, server: Link | None, capture: CaptureWriter | None,
+                 keep_secrets: bool, over: Callable[[Relay], None]) -> None:
+        super().__init__(inspector, client, server, capture, keep_secrets, over)
+        self._gate = FlowGate()
+        inspector.judged_by(self._gate)
+
+    def received(self, client: bool, data: bytes) -> None:
+        """Octets of one side: judged while they are inspected; what may leave is sent on."""
+        gate, inspector = self._gate, self.inspector
+        time = now()
+        gate.came(client, data)
+        inspector.feed(client, data, time)
+        comments = inspector.comments()
+        if self._capture is not None and client:
+            saved = data if self._keep_secrets else inspector.masked(client, data)
+            self._capture.segment(inspector.flow, C2S, saved, time, comments)
+        gate.take_turns()
+        to_server, to_client = gate.leaves(True), gate.leaves(False)
+        if gate.closing is not None:
+            to_client += gate.closing.farewell
+        if to_server:
+            self._send(True, to_server)
+        if to_client:
+            if self._capture is not None:
+                self._capture.segment(inspector.flow, S2C, to_client, time, () if client else comments)
+            self._send(False, to_client)
+        if gate.closing is not None:
+            self._close_by_verdict()
+
+    def _close_by_verdict(self) -> None:
+        """The client gets its last octets and FIN, the server an abort: a message without its end is not delivered."""
+        server, self.server = self.server, None
+        if server is not None:
+            server.abort()
+        self.ended(False)
+
+
+def _close(link: Link) -> None:
+    link.close()
+
+
+def _abort(link: Link) -> None:
+    link.abort()

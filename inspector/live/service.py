@@ -1,0 +1,306 @@
+"""The live proxy: listens, connects, pairs links into relays, and ends well.
+
+Rules.  A client is served only as far as its server can be reached: otherwise it is told so, in its protocol, within the connect
+timeout.  When the system has no descriptor left, accepting pauses and resumes.  The first signal lets sessions finish for the
+drain time, the second ends at once; the capture is whole in either case.
+
+Knows the reactor, planes, relays and the pipeline.  Must not know any protocol, nor what plugins do.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from inspector.errors import OptionError
+from inspector.live import reactor as reactors
+from inspector.live.clock import now, step
+from inspector.live.connect import Reaching
+from inspector.live.link import Link, Listening, Plane
+from inspector.live.relay import JudgedRelay, Relay
+from inspector.pdu import Address, Flow
+
+if TYPE_CHECKING:
+    from inspector.capture.writer import CaptureWriter
+    from inspector.output import Outputs
+    from inspector.pipeline import Pipeline
+
+FLUSH: Final = 0.1
+"""Seconds between two flushes of what plugins have written."""
+STARVED_PAUSE: Final = 1.0
+"""Seconds without accepting when the system had no descriptor left."""
+FAREWELL: Final = 5.0
+"""Seconds that a refused client has to take its reply and close."""
+
+Notice = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where to listen, and which server to reach from there."""
+
+    listen: Address
+    host: str
+    port: int
+    protocol: str = ""
+    """Empty: to be told from the greeting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user can set about the proxy itself."""
+
+    connect_timeout: float = 30.0
+    """Seconds to resolve the server's name and connect."""
+    drain: float = 5.0
+    """Seconds that open sessions have to finish after the first signal."""
+    max_sessions: int = 0
+    """Sessions at a time; 0 for as many as the system allows."""
+    transport: str = ""
+    """`epoll` or `twisted`; empty for the better one that the system has."""
+
+
+def make_plane(reactor: Any, transport: str) -> Plane:
+    """What moves the bytes."""
+    if transport != "twisted":
+        try:
+            from inspector.live.plane import EpollPlane
+
+            return EpollPlane(reactor)
+        except (ImportError, AttributeError):
+            if transport == "epoll":
+                raise OptionError("--transport epoll: this system has no epoll; leave the option out") from None
+    from inspector.live.transport import TwistedPlane
+
+    return TwistedPlane(reactor)
+
+
+class Service:
+    """The proxy while it runs."""
+
+    def __init__(self, reactor: Any, plane: Plane, pipeline: Pipeline, capture: CaptureWriter | None, keep_secrets: bool,
+                 settings: Settings, notice: Notice, outputs: Outputs | None = None) -> None:
+        self.reactor = reactor
+        self.plane = plane
+        self.pipeline = pipeline
+        self.capture = capture
+        self.keep_secrets = keep_secrets
+        self.settings = settings
+        self.notice = notice
+        self.outputs = outputs
+        self.flows = 0
+        """How many flows there were so far."""
+        self.listening: list[Listening] = []
+        self.idle: Callable[[], None] | None = None
+        """Called when the last session ends while the service stops."""
+        self._relays: set[Relay] = set()
+        self._reaching: set[Reaching] = set()
+        self._make: type[Relay] = JudgedRelay if getattr(pipeline.observer, "judging", False) else Relay
+        self._starving = False
+        self._stopping = False
+        self._flush: Any = None
+        self._stepped = False
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are, those being connected included."""
+        return len(self._relays) + len(self._reaching)
+
+    def listen(self, route: Route) -> Listening:
+        """Begins to serve a route.  Raises OptionError, saying the way out."""
+        try:
+            listening = self.plane.listen(route.listen, lambda link: self._accepted(link, route), self._starved)
+        except OSError as error:
+            raise OptionError(_cannot_listen(route.listen, error)) from error
+        self.listening.append(listening)
+        return listening
+
+    def start(self) -> None:
+        """Begins to flush what plugins write."""
+        self._tick()
+
+    def _tick(self) -> None:
+        if self.outputs is not None:
+            self.outputs.flush()
+            if self.outputs.broken and not self._stopping:
+                self.reactor.callLater(0, self.reactor.stop)
+        if not self._stepped and (moved := step()):
+            self._stepped = True
+            self.notice(f"the wall clock was moved by {moved / 1e6:+.1f} s; time stamps go on from the clock as it was at the "
+                        "start")
+        self._flush = self.reactor.callLater(FLUSH, self._tick)
+
+    # One session
+
+    def _accepted(self, link: Link, route: Route) -> None:
+        reaching = Reaching(self.reactor, self.plane, route.host, route.port, self.settings.connect_timeout)
+        self._reaching.add(reaching)
+        self._limit()
+        reaching.begin(lambda server: self._connected(reaching, link, server, route),
+                       lambda address, reason: self._unreachable(reaching, link, address, reason, route))
+
+    def _connected(self, reaching: Reaching, link: Link, server: Link, route: Route) -> None:
+        self._reaching.discard(reaching)
+        self._relay(link, server, server.peer, route).start()
+
+    def _unreachable(self, reaching: Reaching, link: Link, address: Address, reason: str, route: Route) -> None:
+        self._reaching.discard(reaching)
+        self.notice(f"{route.host}:{route.port} cannot be reached: {reason}; is it up? `mailspy demo` needs no server")
+        protocol = self.pipeline.protocols.get(route.protocol)
+        relay = self._relay(link, None, address, route)
+        relay.refuse(protocol.unavailable.replace(b"%s", b"server cannot be reached: " + reason.encode("ascii", "replace"))
+                     if protocol else b"")
+        self.reactor.callLater(FAREWELL, relay.stop)
+
+    def _relay(self, link: Link, server: Link | None, address: Address, route: Route) -> Relay:
+        self.flows += 1
+        flow = Flow(self.flows, link.peer, address, now(), route.protocol)
+        make = Relay if server is None else self._make
+        relay = make(self.pipeline.open(flow), link, server, self.capture, self.keep_secrets, self._over)
+        self._relays.add(relay)
+        return relay
+
+    def _over(self, relay: Relay) -> None:
+        self._relays.discard(relay)
+        if self._stopping:
+            if not self._relays and self.idle is not None:
+                self.idle()
+        elif self.settings.max_sessions and not self._starving and self.sessions == self.settings.max_sessions - 1:
+            self._accepting(True)
+
+    # Bounds
+
+    def _limit(self) -> None:
+        if self.settings.max_sessions and self.sessions >= self.settings.max_sessions:
+            self._accepting(False)
+
+    def _accepting(self, yes: bool) -> None:
+        for listening in self.listening:
+            if yes:
+                listening.resume()
+            else:
+                listening.pause()
+
+    def _starved(self, error: OSError) -> None:
+        if not self._starving:
+            self._starving = True
+            self.notice(f"no descriptor for a new connection ({os.strerror(error.errno or 0)}): accepting pauses, open "
+                        f"sessions go on; `ulimit -n` tells the limit, --max-sessions keeps below it")
+        self._accepting(False)
+        self.reactor.callLater(STARVED_PAUSE, self._fed)
+
+    def _fed(self) -> None:
+        self._starving = False
+        if not self._stopping and not (self.settings.max_sessions and self.sessions >= self.settings.max_sessions):
+            self._accepting(True)
+
+    # The end
+
+    def close_listening(self) -> None:
+        """Accepts no more; sessions go on."""
+        self._stopping = True
+        for listening in self.listening:
+            listening.close()
+        for reaching in list(self._reaching):
+            reaching.cancel()
+        self._reaching.clear()
+
+    def abort(self) -> None:
+        """Ends every session at once."""
+        self.idle = None
+        for relay in list(self._relays):
+            relay.stop()
+
+    def close(self) -> None:
+        """Frees everything; the capture is whole."""
+        self.close_listening()
+        self.abort()
+        if self._flush is not None and self._flush.active():
+            self._flush.cancel()
+        self.plane.close()
+        if self.capture is not None:
+            self.capture.close()
+        if self.outputs is not None:
+            self.outputs.flush()
+
+
+def _cannot_listen(address: Address, error: OSError) -> str:
+    """What, why and how to mend."""
+    what = f"cannot listen on {address}: {error.strerror or error}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (f"{what}; ports below 1024 need a permission: take another port (--listen {address.port + 1000}), or grant it: "
+                f"setcap cap_net_bind_service=+ep on the Python program, or sysctl net.ipv4.ip_unprivileged_port_start="
+                f"{address.port}")
+    if error.errno == errno.EADDRINUSE:
+        return f"{what}; another program has this port: take another (--listen), or end that program"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{what}; no interface of this machine has that address: 127.0.0.1 or 0.0.0.0 will do"
+    return what
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach that address."""
+    return ipaddress.ip_address(host).is_loopback
+
+
+class Ending:
+    """How the run ends: by signals."""
+
+    def __init__(self, service: Service, reactor: Any) -> None:
+        self._service = service
+        self._reactor = reactor
+        self._asked = False
+
+    def handle(self) -> None:
+        """Takes SIGINT and SIGTERM."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._reactor.callFromThread(self.ask))
+
+    def ask(self) -> None:
+        """The first time sessions may finish; the second time they may not."""
+        service = self._service
+        if self._asked or not service.sessions:
+            self._stop()
+            return
+        self._asked = True
+        service.close_listening()
+        if not service.sessions:
+            self._stop()
+            return
+        service.notice(f"stopping: {service.sessions} open session{'s' * (service.sessions > 1)} may finish within "
+                       f"{service.settings.drain:g} s; once more to end at once")
+        service.idle = self._stop
+        self._reactor.callLater(service.settings.drain, self._stop)
+
+    def _stop(self) -> None:
+        self._service.idle = None
+        if self._reactor.running:
+            self._reactor.stop()
+
+
+def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | None, keep_secrets: bool, settings: Settings,
+        notice: Notice, outputs: Outputs | None = None) -> int:
+    """Serves the routes until a signal; returns the exit code.  Raises OptionError."""
+    reactor = reactors.install()
+    reactors.raise_descriptor_limit()
+    service = Service(reactor, make_plane(reactor, settings.transport), pipeline, capture, keep_secrets, settings, notice,
+                      outputs)
+    try:
+        for route in routes:
+            listening = service.listen(route)
+            if not is_loopback(listening.address.host):
+                notice(f"warning: {listening.address} can be reached from other machines; whoever reaches it reaches "
+                       f"{route.host} through it")
+            notice(f"listening on {listening.address}, upstream {route.protocol or 'protocol from the greeting'}"
+                   f" {Address(route.host, route.port)}")
+        service.start()
+        Ending(service, reactor).handle()
+        reactor.run(installSignalHandlers=False)
+    finally:
+        service.close()
+    return 0
