@@ -64,7 +64,8 @@ def records(bench: Bench, options: argparse.Namespace, peers: list[Peer]) -> Ite
         for name in options.works.split(","):
             for peer in peers:
                 for record in bench.run(WORKS[name], peer):
-                    yield {"run": begun, "round": number, "pin": options.pin, "scale": options.scale, "load": os.getloadavg()[0], **record}
+                    yield {"run": begun, "round": number, "pin": options.pin, "scale": options.scale,
+                           "load": os.getloadavg()[0], **record}
 
 
 def keep(record: dict[str, Any], out: Path | None) -> None:
