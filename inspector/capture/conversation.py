@@ -104,9 +104,7 @@ class Conversation:
         start = flow.number * _SPREAD + flow.opened
         client_port = flow.client.port & _WRAP >> 16
         self.client = Half(shape(client, server, client_port, port), start & _WRAP, pcapng.INBOUND)
-        self.server = Half(
-            shape(server, client, port, client_port), (start + _SERVER_OFFSET) & _WRAP, pcapng.OUTBOUND
-        )
+        self.server = Half(shape(server, client, port, client_port), (start + _SERVER_OFFSET) & _WRAP, pcapng.OUTBOUND)
         self.client.peer, self.server.peer = self.server, self.client
         self.pending = self._handshake(flow.opened, described)
         """The handshake, until it has been written."""

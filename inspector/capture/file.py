@@ -30,9 +30,6 @@ _HEAD: Final = {">": Struct(">II"), "<": Struct("<II")}
 _ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 _SECTION_KIND: Final = pcapng.SECTION.to_bytes(4, "big")
 
-WHOLE: Final = 8_192
-"""Octets up to which joining a packet costs less than handing it over in pieces."""
-
 Piece = bytes | memoryview
 Alarm = Callable[[str], None]
 
@@ -60,16 +57,30 @@ class CaptureFile:
             os.close(self._fd)
             raise
 
-    def write(self, pieces: list[Piece], octets: int, time: int) -> bool:
-        """Appends whole blocks, in pieces, that carry that many octets of payload; False when they could not be written.
+    def write(self, record: bytes, octets: int, time: int) -> bool:
+        """Appends whole blocks that carry that many octets of payload; False when they could not be written.
 
         Never raises; `time` is that of the traffic.
         """
         try:
-            written = os.write(self._fd, b"".join(pieces)) if octets <= WHOLE else os.writev(self._fd, pieces)
+            written = os.write(self._fd, record)
         except OSError as error:
             return self._failed(error.strerror or str(error), octets, time)
-        if written != sum(map(len, pieces)):
+        if written != len(record) or self.failing:
+            return self._settled(written, len(record), octets, time)
+        self._end += written
+        return True
+
+    def write_pieces(self, pieces: list[Piece], octets: int, time: int) -> bool:
+        """`write` for blocks in up to 1,024 pieces, which are not joined: better from some KiB on."""
+        try:
+            written = os.writev(self._fd, pieces)
+        except OSError as error:
+            return self._failed(error.strerror or str(error), octets, time)
+        return self._settled(written, sum(map(len, pieces)), octets, time)
+
+    def _settled(self, written: int, wanted: int, octets: int, time: int) -> bool:
+        if written != wanted:
             return self._failed(os.strerror(errno.ENOSPC), octets, time)
         self._end += written
         if self.failing:
@@ -94,7 +105,9 @@ class CaptureFile:
         """What the first packet after a failure says of it; nothing while all is well."""
         if not self.failing:
             return ()
-        return (f"mailspy: before this packet the capture could not be written: {self._lost} octets of all flows are missing",)
+        return (
+            f"mailspy: before this packet the capture could not be written: {self._lost} octets of all flows are missing",
+        )
 
     def close(self) -> None:
         """Closes the file; says so if its end is missing."""

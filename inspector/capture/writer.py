@@ -18,6 +18,8 @@ from inspector.pdu import C2S, Direction, Flow
 
 BATCH: Final = 128 * LARGEST
 """Octets handed to one system call, so that their packets are less than the 1,024 pieces that Linux takes."""
+WHOLE: Final = 8_192
+"""Octets up to which joining the pieces of a packet costs less than handing them over."""
 
 Octets = bytes | bytearray | memoryview
 
@@ -57,11 +59,11 @@ class CaptureWriter:
         conversation = self._conversations.get(flow.number) or self._begin(flow)
         octets = data if isinstance(data, bytes) else _joined(data)
         size = len(octets)
-        if size > LARGEST or self._file.failing or conversation.pending:
+        if size > WHOLE or self._file.failing or conversation.pending:
             self._segment(conversation, direction, octets, time, comments)
         elif size:
             half = conversation.client if direction == C2S else conversation.server
-            self._file.write(half.data(octets, time, comments), size, time)
+            self._file.write(b"".join(half.data(octets, time, comments)), size, time)
 
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
         """Writes the FIN of that direction's sender and the other's acknowledgement; after both, the flow is forgotten."""
@@ -101,7 +103,7 @@ class CaptureWriter:
 
     def _control(self, conversation: Conversation, packets: bytes, time: int) -> None:
         """Writes packets without payload, after the handshake if that is still to be written."""
-        if self._file.ready(time) and self._file.write([conversation.pending + packets], 0, time):
+        if self._file.ready(time) and self._file.write(conversation.pending + packets, 0, time):
             conversation.pending = b""
 
     def _segment(
@@ -116,7 +118,9 @@ class CaptureWriter:
             if not self._file.ready(time):
                 half.advance(len(batch))
                 self._file.lose(len(batch))
-            elif self._file.write(self._pieces(conversation, half, batch, time, comments if last else ()), len(batch), time):
+                continue
+            pieces = self._pieces(conversation, half, batch, time, comments if last else ())
+            if self._file.write_pieces(pieces, len(batch), time):
                 conversation.pending = b""
 
     def _pieces(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import ClassVar, Final, Protocol
 
+from inspector.formats.checksum import total
 from inspector.formats.pcapng import ENHANCED_PACKET
 
 RAW_LINK: Final = 101
@@ -65,8 +66,8 @@ class Frame4:
     def __init__(self, source: bytes, target: bytes, source_port: int, target_port: int) -> None:
         addresses = source + target
         self._path = addresses + _TRAILER(source_port << 16 | target_port)
-        self._header = 0x4500 + 40 + int.from_bytes(self._fixed, "big") + int.from_bytes(addresses, "big")
-        self._segment = int.from_bytes(self._path, "big") + _TCP + 20
+        self._header = (0x4500 + 40 + total(self._fixed) + total(addresses)) % 65_535
+        self._segment = (total(self._path) + _TCP + 20) % 65_535
 
     def head(self, time: int, seq: int, ack: int, word: int, sums: int, size: int, length: int) -> bytes:
         """See `Frame.head`."""
@@ -96,7 +97,7 @@ class Frame6:
 
     def __init__(self, source: bytes, target: bytes, source_port: int, target_port: int) -> None:
         self._path = source + target + _TRAILER(source_port << 16 | target_port)
-        self._segment = int.from_bytes(self._path, "big") + _TCP + 20
+        self._segment = (total(self._path) + _TCP + 20) % 65_535
 
     def head(self, time: int, seq: int, ack: int, word: int, sums: int, size: int, length: int) -> bytes:
         """See `Frame.head`."""

@@ -102,22 +102,24 @@ def commented(size: int, comments: Sequence[str], flags: bytes) -> bytes:
 
     At most `MOST_COMMENTS` comments of at most `LONGEST_COMMENT` octets are written, and one that counts the rest.
     """
-    surplus = len(comments) - MOST_COMMENTS
-    if surplus > 0:
-        comments = [*comments[:MOST_COMMENTS], f"and {surplus} more, not written here"]
-    parts = [_PADDING[size & 3]]
+    if len(comments) > MOST_COMMENTS:
+        comments = [*comments[:MOST_COMMENTS], f"and {len(comments) - MOST_COMMENTS} more, not written here"]
+    out = _PADDING[size & 3]
     for comment in comments:
-        raw = _text(comment)
-        parts.append(_OPTION(COMMENT, len(raw)))
-        parts.append(raw)
-        parts.append(_PADDING[len(raw) & 3])
-    parts.append(flags)
-    return b"".join(parts)
+        raw = comment.encode("utf-8", "backslashreplace")
+        length = len(raw)
+        if length > LONGEST_COMMENT:
+            raw = _shortened(raw)
+            length = len(raw)
+        out += _OPTION(COMMENT, length) + raw + _PADDING[length & 3]
+    return out + flags
 
 
 def _text(text: str) -> bytes:
-    """UTF-8 of at most `LONGEST_COMMENT` octets, cut between characters."""
     raw = text.encode("utf-8", "backslashreplace")
-    if len(raw) <= LONGEST_COMMENT:
-        return raw
+    return raw if len(raw) <= LONGEST_COMMENT else _shortened(raw)
+
+
+def _shortened(raw: bytes) -> bytes:
+    """UTF-8 cut to `LONGEST_COMMENT` octets, between characters."""
     return raw[: LONGEST_COMMENT - 3].decode("utf-8", "ignore").encode() + "…".encode()
