@@ -63,11 +63,12 @@ class Reaching:
             return
         self._last = Address(self._addresses.pop(0), self._port)
         share = left * SHARE if self._addresses else left
-        self._timer = self._reactor.callLater(share, self._expired, "no answer in time")
+        attempt = self._last
         self._give_up = None
-        cancel = self._plane.connect(self._last, self._succeed, self._refused)
-        if not self._over and self._timer is not None:
+        cancel = self._plane.connect(attempt, self._succeed, self._refused)
+        if not self._over and self._last is attempt:
             self._give_up = cancel
+            self._timer = self._reactor.callLater(share, self._expired, "no answer in time")
 
     def _succeed(self, link: Link) -> None:
         self._stop_timer()

@@ -1,0 +1,193 @@
+"""The plain alternative to the byte plane: Twisted's own transports behind the same seam.
+
+For systems without epoll, and to measure against.
+
+Knows Twisted.  Must not know flows or protocols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import error, interfaces, protocol
+from zope.interface import implementer
+
+from inspector.live.link import Owner
+from inspector.pdu import Address
+
+
+class TwistedPlane:
+    """Twisted's reactor as a plane."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+
+    def listen(self, address: Address, accepted: Callable[[TwistedLink], None],
+               starved: Callable[[OSError], None]) -> TwistedListening:
+        """Listens on an address.  Raises OSError.  Twisted itself pauses when descriptors run out."""
+        factory = protocol.Factory.forProtocol(lambda: TwistedLink(accepted))
+        factory.noisy = False
+        try:
+            port = self._reactor.listenTCP(address.port, factory, backlog=1024, interface=address.host)
+        except error.CannotListenError as failure:
+            cause = failure.socketError
+            raise OSError(getattr(cause, "errno", 0), getattr(cause, "strerror", str(cause))) from failure
+        return TwistedListening(port)
+
+    def connect(self, address: Address, connected: Callable[[TwistedLink], None],
+                failed: Callable[[OSError], None]) -> Callable[[], None]:
+        """Connects to an address; the function returned gives up."""
+        factory = _Connecting(connected, failed)
+        connector = self._reactor.connectTCP(address.host, address.port, factory, timeout=None)
+
+        def give_up() -> None:
+            factory.failed = lambda reason: None
+            connector.disconnect()
+
+        return give_up
+
+    def close(self) -> None:
+        """Nothing of its own to free."""
+
+
+class _Connecting(protocol.ClientFactory):
+    noisy = False
+
+    def __init__(self, connected: Callable[[TwistedLink], None], failed: Callable[[OSError], None]) -> None:
+        self.connected = connected
+        self.failed = failed
+
+    def buildProtocol(self, addr: Any) -> TwistedLink:
+        return TwistedLink(self.connected)
+
+    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
+        failure = reason.value
+        self.failed(OSError(getattr(failure, "osError", None) or 0, failure.getErrorMessage().splitlines()[0].lower()
+                            if reason.check(error.ConnectError) else str(failure)))
+
+
+class TwistedListening:
+    """A listening port of Twisted's."""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+        host = port.getHost()
+        self.address = Address(host.host, host.port)
+
+    def pause(self) -> None:
+        """Accepts no more for now."""
+        self._port.stopReading()
+
+    def resume(self) -> None:
+        """Accepts again."""
+        self._port.startReading()
+
+    def close(self) -> None:
+        """Stops listening."""
+        self._port.stopListening()
+
+
+@implementer(interfaces.IHalfCloseableProtocol, interfaces.IPullProducer)
+class TwistedLink(protocol.Protocol):
+    """One TCP connection of Twisted's."""
+
+    def __init__(self, ready: Callable[[TwistedLink], None]) -> None:
+        self._ready = ready
+        self._ended = False
+        self._half = False
+        self._waiting = False
+        self.backlog = 0
+        self.peer = Address("0.0.0.0", 0)
+        self.owner: Owner | None = None
+        self.client = False
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.setTcpNoDelay(True)
+        transport.pauseProducing()
+        host = transport.getPeer()
+        self.peer = Address(host.host, host.port)
+        self._ready(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.owner is not None:
+            self.owner.received(self.client, data)
+
+    def readConnectionLost(self) -> None:
+        self._ended = True
+        if self.owner is not None:
+            self.owner.ended(self.client)
+
+    def writeConnectionLost(self) -> None:
+        self._half = True
+        if self.owner is not None:
+            self.owner.drained(self.client)
+
+    def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
+        owner, self.owner = self.owner, None
+        if owner is None:
+            return
+        if reason.check(error.ConnectionDone):
+            if not self._ended:
+                self._ended = True
+                owner.ended(self.client)
+        else:
+            owner.broken(self.client)
+
+    def send(self, data: bytes) -> None:
+        """Hands the octets to the transport, which sends at the next turn of the loop."""
+        transport: Any = self.transport
+        transport.write(data)
+        if not self._waiting:
+            self._waiting = True
+            self.backlog = len(data)
+            transport.registerProducer(self, False)
+        else:
+            self.backlog += len(data)
+
+    def resumeProducing(self) -> None:
+        """The transport has sent everything."""
+        transport: Any = self.transport
+        if self._waiting:
+            self._waiting = False
+            self.backlog = 0
+            transport.unregisterProducer()
+            if self.owner is not None:
+                self.owner.drained(self.client)
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+        self._waiting = False
+
+    def start(self) -> None:
+        """Begins to read."""
+        self.resume()
+
+    def pause(self) -> None:
+        """Reads no more for now."""
+        transport: Any = self.transport
+        transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Reads again."""
+        transport: Any = self.transport
+        if not self._ended and transport.connected and not transport.disconnecting:
+            transport.resumeProducing()
+
+    def end(self) -> None:
+        """Half-close: sends what is kept, then FIN."""
+        transport: Any = self.transport
+        transport.loseWriteConnection()
+
+    def close(self) -> None:
+        """Sends what is kept, then closes."""
+        self.owner = None
+        transport: Any = self.transport
+        transport.loseConnection()
+
+    def abort(self) -> None:
+        """Closes at once with RST."""
+        self.owner = None
+        transport: Any = self.transport
+        transport.abortConnection()
