@@ -206,7 +206,9 @@ class Pop3Session(Session):
         elif verb == "STLS":
             if outcome is OK:
                 self.start_tls()
-            self.client.resume()
+                self.client.resume()
+            else:
+                self.release_client()
         elif verb == "AUTH":
             self._asking = False
             self._release()
