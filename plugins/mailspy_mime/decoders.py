@@ -1,0 +1,151 @@
+"""Content transfer encodings, decoded as they stream (RFC 2045 §6).
+
+A decoder is fed segments of any length and gives the same octets whatever the cutting.  Nothing is refused: what does not
+belong to an encoding is skipped (base64) or kept as it is (quoted-printable).  An encoding that is not in the table is taken
+for none.
+
+Knows encodings.  Must not know parts or headers.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import Final, Protocol
+
+from pybase64 import b64decode
+
+from mailspy_mime.limits import LINE, STREAMS
+
+
+class Decoder(Protocol):
+    """What turns an encoded stream into octets."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The octets that can be told now."""
+
+    def finish(self) -> bytes:
+        """The octets that waited for more."""
+
+
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+_JUNK: Final = bytes(octet for octet in range(256) if octet not in _ALPHABET)
+
+
+def lenient_base64(encoded: bytes) -> bytes:
+    """Base64 as far as it goes: up to the first padding, junk skipped, a lone last character dropped."""
+    letters = encoded.translate(None, _JUNK).partition(b"=")[0]
+    return _quanta(letters)
+
+
+def _quanta(letters: bytes) -> bytes:
+    over = len(letters) % 4
+    if over == 1:
+        letters = letters[:-1]
+    elif over:
+        letters += b"==" if over == 2 else b"="
+    return b64decode(letters)
+
+
+class Base64:
+    """Base64.  After a padding a new stream may begin, as when two encoded files are joined."""
+
+    __slots__ = ("_carry", "_streams")
+
+    def __init__(self) -> None:
+        self._carry = b""
+        """What is not decoded yet: an unfinished line, or the letters of an unfinished group of four."""
+        self._streams = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """The octets of all whole lines.  Lines nearly always hold whole groups, so they are decoded as they are."""
+        if self._carry:
+            data = self._carry + data
+        padding = data.find(b"=")
+        cut = data.rfind(b"\n", 0, padding if padding >= 0 else len(data)) + 1
+        octets = b""
+        if cut:
+            try:
+                octets = b64decode(memoryview(data)[:cut])
+            except binascii.Error:
+                return self._carefully(data)
+            data = data[cut:]
+        if len(data) < LINE:
+            self._carry = data
+            return octets
+        return octets + self._carefully(data)
+
+    def finish(self) -> bytes:
+        """The octets of the last line, which need not be padded."""
+        data = self._carry
+        self._carry = b""
+        if len(data) % 4 == 0 and data.isalnum():
+            return b64decode(data)
+        octets = self._carefully(data)
+        return octets + _quanta(self._carry) if self._carry else octets
+
+    def _carefully(self, data: bytes) -> bytes:
+        """The octets of all whole groups, wherever lines, paddings and junk stand."""
+        letters = data.translate(None, _JUNK)
+        streams = letters.split(b"=", STREAMS - self._streams)
+        self._streams += len(streams) - 1
+        last = streams.pop()
+        if self._streams == STREAMS:
+            last = last.replace(b"=", b"")
+        whole = len(last) & ~3
+        self._carry = last[whole:]
+        octets = b64decode(last[:whole])
+        return b"".join([*map(_quanta, streams), octets]) if streams else octets
+
+
+_SOFT_BREAK: Final = re.compile(rb"(?<!=)(?:==)*+=\r")
+
+
+class QuotedPrintable:
+    """Quoted-printable, with `binascii.a2b_qp` as the judge of what is wrong in it."""
+
+    __slots__ = ("_carry", "_skipping")
+
+    def __init__(self) -> None:
+        self._carry = b""
+        self._skipping = False
+        """In a soft line break, whose rest is dropped up to the line feed."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The octets of all whole escapes."""
+        if self._skipping:
+            end = data.find(b"\n")
+            if end < 0:
+                return b""
+            self._skipping = False
+            data = data[end + 1:]
+        if self._carry:
+            data = self._carry + data
+        soft = _SOFT_BREAK.search(data, data.rfind(b"\n") + 1)
+        if soft is not None:
+            self._skipping, self._carry = True, b""
+            return binascii.a2b_qp(data[:soft.end()])
+        cut = len(data) - _unfinished(data)
+        self._carry = data[cut:]
+        return binascii.a2b_qp(data[:cut])
+
+    def finish(self) -> bytes:
+        """The rest: an escape that was cut short is kept as it is, a soft break at the end dropped."""
+        return binascii.a2b_qp(self._carry)
+
+
+def _unfinished(data: bytes) -> int:
+    """How many octets at the end belong to an escape that is not complete: 0, 1 or 2.  `==` is no escape."""
+    if data[-1:] == b"=":
+        return (len(data) - len(data.rstrip(b"="))) % 2
+    if data[-2:-1] == b"=":
+        before = data[:-1]
+        return (len(before) - len(before.rstrip(b"="))) % 2 * 2
+    return 0
+
+
+DECODERS: Final[dict[str, type[Base64] | type[QuotedPrintable]]] = {
+    "base64": Base64,
+    "quoted-printable": QuotedPrintable,
+}
+"""By the name in Content-Transfer-Encoding; `7bit`, `8bit`, `binary` and unknown ones need none."""

@@ -1,0 +1,49 @@
+"""Header blocks: which fields matter, and what stands in them.
+
+Header text is held as `str` with octets that are not UTF-8 escaped as surrogates (PEP 383), so that it can be turned back:
+`octets` does.
+
+Knows lines, names and folding (RFC 5322 §2.2).  Must not know what any field means.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from typing import Final
+
+from mailspy_mime.limits import FIELDS
+
+Fields = dict[str, str]
+"""Values, still folded, by name in small letters; of fields given twice, the first."""
+
+BLANKS: Final = " \t\r\n\v\f"
+"""What may stand around a value."""
+
+_FIELD: Final = re.compile(
+    r"\n(content-(?:type|transfer-encoding|disposition)|subject|message-id|from|to|date|return-path)[ \t]*+:"
+    r"[ \t]*+([^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+)", re.IGNORECASE | re.ASCII)
+_FOLD: Final = re.compile(r"\r?\n")
+_SMALL: Final = 16_384
+"""Octets of a block whose fields are fetched at once, which is faster; larger ones one by one, up to `FIELDS`."""
+
+
+def read(block: bytes) -> Fields:
+    """The fields of interest in a header block, each line of which follows a line feed."""
+    header = block.decode("utf-8", "surrogateescape")
+    if len(block) <= _SMALL:
+        found = _FIELD.findall(header)
+    else:
+        found = [match.groups() for match in islice(_FIELD.finditer(header), FIELDS)]
+    found.reverse()
+    return {name.lower(): value for name, value in found}
+
+
+def unfold(value: str) -> str:
+    """A value as one line without blanks around it (RFC 5322 §2.2.3)."""
+    return (_FOLD.sub("", value) if "\n" in value else value).strip(BLANKS)
+
+
+def octets(value: str) -> bytes:
+    """The octets that crossed the wire."""
+    return value.encode("utf-8", "surrogateescape")
