@@ -195,7 +195,11 @@ def test_skipped() -> None:
     assert dissect(101, raw[:30]) is Skipped.MALFORMED
 
 
-@given(st.sampled_from([0, 1, 101, 108, 113, 228, 229, 276]), st.binary(max_size=90), st.sampled_from([b"", b"\x45", b"\x60"]))
+@given(
+    st.sampled_from([0, 1, 101, 108, 113, 228, 229, 276]),
+    st.binary(max_size=90),
+    st.sampled_from([b"", b"\x45", b"\x60"]),
+)
 def test_any_frame(link: int, data: bytes, start: bytes) -> None:
     """No frame raises."""
     dissect(link, start + data)

@@ -137,7 +137,9 @@ def test_hostile_name_is_sanitised() -> None:
     assert describe(hello(1, body)) == "TLS handshake ClientHello TLS 1.2, SNI \\x1b[31mevil\\xff"
 
 
-@given(st.binary(max_size=400), st.sampled_from([b"", b"\x16\x03\x01", b"\x16\x03\x01\x01\x00\x01\x00\x00\xf0\x03\x03"]))
+@given(
+    st.binary(max_size=400), st.sampled_from([b"", b"\x16\x03\x01", b"\x16\x03\x01\x01\x00\x01\x00\x00\xf0\x03\x03"])
+)
 def test_any_octets(tail: bytes, start: bytes) -> None:
     """Nothing raises, and every line is printable."""
     assert describe(start + tail).isprintable()

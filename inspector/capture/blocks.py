@@ -153,6 +153,8 @@ def _pcapng(source: _Source, magic: bytes) -> Iterator[Frame]:
         if len(rest) < length - 8 - len(start):
             return source.torn()
         if rest[-4:] != head[4:]:
+            if not any(rest[-4:]) and _only_zeros(source):
+                return source.torn()
             raise source.bad("a block whose two lengths differ")
         read = _BLOCKS.get(kind)
         if read is not None:

@@ -53,6 +53,9 @@ class CaptureFile:
         try:
             self._end = self._mended()
             self._begin(pcapng.section(application) + pcapng.interface(frame.RAW_LINK, "mailspy"))
+        except OSError as error:
+            os.close(self._fd)
+            raise CaptureError(f"{self.path}: cannot be written: {error.strerror}") from error
         except BaseException:
             os.close(self._fd)
             raise
@@ -144,10 +147,7 @@ class CaptureFile:
         return True
 
     def _begin(self, header: bytes) -> None:
-        try:
-            written = os.write(self._fd, header)
-        except OSError as error:
-            raise CaptureError(f"{self.path}: cannot be written: {error.strerror}") from error
+        written = os.write(self._fd, header)
         if written != len(header):
             self._cut()
             raise CaptureError(f"{self.path}: cannot be written: the disk is full; make room or name another place")
@@ -155,24 +155,29 @@ class CaptureFile:
 
     def _mended(self) -> int:
         """The size of the file, after a torn tail was cut off."""
-        state = os.fstat(self._fd)
-        if not stat.S_ISREG(state.st_mode):
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             raise CaptureError(f"{self.path}: is not a regular file; name another place for the capture")
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CaptureError(f"{self.path}: another mailspy is writing to it; name another file") from error
-        if state.st_mode & 0o077:
-            self._alarm(
-                f"{self.path}: others may read this capture (mode {stat.S_IMODE(state.st_mode):04o}); "
-                f"`chmod 600` would end that"
-            )
+        self._lock()
+        state = os.fstat(self._fd)
         with open(os.dup(self._fd), "rb", buffering=1 << 20) as stream:
             end = last_whole_block(stream, state.st_size, self.path)
         if end < state.st_size:
             os.ftruncate(self._fd, end)
             self._alarm(f"{self.path}: its end was torn, {state.st_size - end} octets were cut off; appending to it")
+        if state.st_mode & 0o077:
+            self._alarm(
+                f"{self.path}: others may read this capture (mode {stat.S_IMODE(state.st_mode):04o}); "
+                f"`chmod 600` would end that"
+            )
         return end
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CaptureError(f"{self.path}: another mailspy is writing to it; name another file") from error
+        except OSError:
+            return  # a file system without locks
 
 
 def last_whole_block(stream: BinaryIO, size: int, path: str) -> int:
@@ -193,15 +198,20 @@ def last_whole_block(stream: BinaryIO, size: int, path: str) -> int:
             stream.seek(at + length - 4)
             whole = stream.read(4) == head[4:8]
         if not whole:
-            return _torn(head, at, size, path)
+            return _torn(stream, at, length, size, path)
         at += length
     return at
 
 
-def _torn(head: bytes, at: int, size: int, path: str) -> int:
-    if at == 0 and not (_SECTION_KIND.startswith(head[:4]) or head[:4] == _SECTION_KIND):
+def _torn(stream: BinaryIO, at: int, length: int, size: int, path: str) -> int:
+    """`at`, the end of the last whole block, if what follows is what a broken write leaves: too little, or zeros."""
+    stream.seek(at)
+    rest = stream.read(LONGEST_TEAR + 1)
+    if at == 0 and not _SECTION_KIND.startswith(rest[:4]):
         raise CaptureError(f"{path}: exists and is not a pcapng file; name another file for the capture")
-    if size - at > LONGEST_TEAR:
+    written = len(rest.rstrip(b"\0"))
+    impossible = length > LONGEST_TEAR or length % 4 or (len(rest) >= pcapng.SMALLEST and written >= length)
+    if len(rest) > LONGEST_TEAR or (written and impossible):
         raise CaptureError(
             f"{path}: damaged at octet {at}, {size - at} octets before its end; nothing is appended to it: "
             "name another file for the capture"

@@ -20,12 +20,12 @@ def install() -> Any:
         try:
             from twisted.internet import epollreactor
 
-            epollreactor.install()
+            epollreactor.install()  # type: ignore[no-untyped-call]
         except ImportError:
             pass
     from twisted.internet import reactor
 
-    reactor.seconds = time.monotonic  # type: ignore[attr-defined]
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]
     return reactor
 
 

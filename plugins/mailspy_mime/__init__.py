@@ -1,9 +1,11 @@
 """mailspy_mime: reads every message that crosses, and tells what is in it.
 
-One event `part` for each leaf of the MIME tree as it ends, one event `message` at the end; whoever wants the decoded octets of
-a part takes a sink from the hook `open_part`.  Messages are read as they stream, in one pass, whatever the cutting.
+One event `part` for each leaf of the MIME tree as it ends, one event `message` at the end; whoever wants the decoded
+octets of a part takes a sink from the hook `open_part`.  Messages are read as they stream, in one pass, whatever the
+cutting.
 
-Knows the hook and the reader.  Must not know how MIME is written (`scanner`, `fields`, `parameters`, `words`, `decoders`).
+Knows the hook and the reader.  Must not know how MIME is written (`scanner`, `fields`, `parameters`, `words`,
+`decoders`).
 """
 
 from __future__ import annotations

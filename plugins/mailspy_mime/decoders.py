@@ -1,8 +1,8 @@
 """Content transfer encodings, decoded as they stream (RFC 2045 §6).
 
-A decoder is fed segments of any length and gives the same octets whatever the cutting.  Nothing is refused: what does not
-belong to an encoding is skipped (base64) or kept as it is (quoted-printable).  An encoding that is not in the table is taken
-for none.
+A decoder is fed segments of any length and gives the same octets whatever the cutting.  Nothing is refused: what does
+not belong to an encoding is skipped (base64) or kept as it is (quoted-printable).  An encoding that is not in the
+table is taken for none.
 
 Knows encodings.  Must not know parts or headers.
 """

@@ -1,7 +1,7 @@
 """Header blocks: which fields matter, and what stands in them.
 
-Header text is held as `str` with octets that are not UTF-8 escaped as surrogates (PEP 383), so that it can be turned back:
-`octets` does.
+Header text is held as `str` with octets that are not UTF-8 escaped as surrogates (PEP 383), so that it can be turned
+back: `octets` does.
 
 Knows lines, names and folding (RFC 5322 §2.2).  Must not know what any field means.
 """

@@ -10,17 +10,19 @@ from __future__ import annotations
 from typing import Final
 
 HEADER: Final = 1_048_576
-"""Octets of one header block: ten times Postfix's `header_size_limit` (102,400).  Past it the header counts as ended and the
-rest is read as body, so that an endless header cannot hide the parts behind it."""
+"""Octets of one header block: ten times Postfix's `header_size_limit` (102,400).  Past it the header counts as ended
+and the rest is read as body, so that an endless header cannot hide the parts behind it."""
 
 FIELDS: Final = 1_000
 """Fields of interest in one header block; RFC 5322 §3.6 allows each of them once.  Past it they are not looked at."""
 
 VALUE: Final = 65_536
-"""Octets of a Content-* field that are read: room for `PARAMETERS` parameters of 255 octets twice over.  Past it: cut."""
+"""Octets of a Content-* field that are read: room for `PARAMETERS` parameters of 255 octets twice over.  Past it:
+cut."""
 
 TEXT: Final = 4_096
-"""Octets of a field for people (Subject, From, To …) that are decoded: four lines of 998 (RFC 5322 §2.1.1).  Past it: cut."""
+"""Octets of a field for people (Subject, From, To …) that are decoded: four lines of 998 (RFC 5322 §2.1.1).  Past it:
+cut."""
 
 PARAMETERS: Final = 100
 """Parameters of one field (hostile case M08); honest mail has five.  Past it they are not looked at."""
@@ -36,7 +38,8 @@ BOUNDARY: Final = 2_048
 enough to match."""
 
 DEPTH: Final = 100
-"""Multiparts and messages within each other, as in Zeek, Postfix and Dovecot.  Past it a container is a leaf, unread inside."""
+"""Multiparts and messages within each other, as in Zeek, Postfix and Dovecot.  Past it a container is a leaf, unread
+inside."""
 
 PARTS: Final = 10_000
 """Entities of one message, as in Dovecot.  The last of them takes all that follows."""
@@ -45,4 +48,5 @@ LINE: Final = 4_096
 """Octets of an unfinished base64 line that are kept before it is decoded as far as it goes; RFC 2045 §6.8 allows 76."""
 
 STREAMS: Final = 10_000
-"""Paddings in one base64 body at which decoding begins anew; honest mail has one.  Past it `=` is skipped like other junk."""
+"""Paddings in one base64 body at which decoding begins anew; honest mail has one.  Past it `=` is skipped like other
+junk."""

@@ -1,12 +1,13 @@
 """A message as it streams: where headers end, where parts begin and end.
 
-One pass over whole segments, by searches for a line feed with what must follow it; never a loop over lines, never recursion.
-What is found does not depend on how the stream was cut: octets are held back (a few, or one line up to the length of a
-delimiter) until it is clear what they are.
+One pass over whole segments, by searches for a line feed with what must follow it; never a loop over lines, never
+recursion. What is found does not depend on how the stream was cut: octets are held back (a few, or one line up to the
+length of a delimiter) until it is clear what they are.
 
     headers ──blank line──▶ body ──delimiter──▶ line ──its end──▶ headers (of the next part), or body (an epilogue)
 
-Every step begins at the line feed before its first line, so that "at the beginning of a line" is always "after a line feed".
+Every step begins at the line feed before its first line, so that "at the beginning of a line" is always "after a line
+feed".
 
 Knows the layout of MIME (RFC 2046 §5.1.1).  Must not know encodings, parameters, or what is done with a part.
 """
@@ -208,7 +209,8 @@ def _longest(delimiters: tuple[bytes, ...], data: bytes, line: int) -> bytes:
 
 
 def _settled(data: bytes, place: int) -> int:
-    """Where the octets begin that must wait: a line end, alone or with one dash, can belong to a delimiter or a blank line."""
+    """Where the octets begin that must wait: a line end, alone or with one dash, can belong to a delimiter or a blank
+    line."""
     end = len(data)
     last = data[end - 1]
     if last == _LF:

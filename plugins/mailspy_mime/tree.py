@@ -2,7 +2,8 @@
 
 Kept as a stack, bounded in depth; nothing of a container stays when it is over.
 
-Knows delimiters (RFC 2046 §5.1.1) and IMAP's part numbers (RFC 9051 §6.4.5).  Must not know the stream or what parts hold.
+Knows delimiters (RFC 2046 §5.1.1) and IMAP's part numbers (RFC 9051 §6.4.5).  Must not know the stream or what parts
+hold.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Text in header fields: encoded words and 8-bit text made readable (RFC 2047, RFC 6532).
 
-Only the character sets of the WHATWG Encoding Standard are decoded, by `webencodings`: no UTF-7, no Python codec that is not a
-character set.  What cannot be decoded is kept visible as `\\xhh`.  The result can hold any character: it is sanitised where it
-is shown.
+Only the character sets of the WHATWG Encoding Standard are decoded, by `webencodings`: no UTF-7, no Python codec that
+is not a character set.  What cannot be decoded is kept visible as `\\xhh`.  The result can hold any character: it is
+sanitised where it is shown.
 
 Knows encoded words and labels of character sets.  Must not know fields.
 """
@@ -13,7 +13,7 @@ import binascii
 import re
 from typing import Final
 
-import webencodings
+import webencodings  # type: ignore[import-untyped]
 
 from mailspy_mime.decoders import lenient_base64
 from mailspy_mime.fields import octets

@@ -127,10 +127,10 @@ Script = Callable[[Line], None]
 
 
 class _Listener:
-    """Something that listens on a free port, with one thread for each connection."""
+    """Something that listens, on a free port unless told otherwise, with one thread for each connection."""
 
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+    def __init__(self, port: int = 0) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._socket.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept)]
         self._faults: list[BaseException] = []
@@ -228,15 +228,19 @@ class Faults:
     """`close` both sides, `reset` both sides, `finish` (this direction only), or `drop` (all that follows is lost)."""
 
 
+HARMLESS: Final = Faults()
+
+
 class Shim(_Listener):
     """A relay in front of a server that does harm: put it between client and proxy, or between proxy and server."""
 
-    def __init__(self, scheme: str, port: int, *, to_server: Faults = Faults(), to_client: Faults = Faults()) -> None:  # noqa: B008
+    def __init__(self, scheme: str, target: int, *, to_server: Faults = HARMLESS, to_client: Faults = HARMLESS,
+                 port: int = 0) -> None:
         self.scheme = scheme
-        self._target = port
+        self._target = target
         self._to_server = to_server
         self._to_client = to_client
-        super().__init__()
+        super().__init__(port)
 
     def __str__(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"

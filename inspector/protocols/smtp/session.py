@@ -265,6 +265,29 @@ class SmtpSession(Session):
             found.append(("reply_too_long", f"{size} octets, {self.limits.reply} kept"))
         self._reply(b"".join(lines), size, last[:3], grammar.outcome(last) or FAILED, list(dict.fromkeys(found)))
 
+    def finish(self, time: int) -> None:
+        super().finish(time)
+        self._cut_lines()
+
+    def give_up(self) -> None:
+        self._cut_lines()
+        super().give_up()
+
+    def partial_line(self, reader: Reader, rest: bytes) -> None:
+        if reader.client or not self._lines:
+            super().partial_line(reader, rest)
+        else:
+            self._lines.append(rest)
+            self._reply_size += len(rest)
+            self._cut_lines()
+
+    def _cut_lines(self) -> None:
+        """A reply of several lines whose last will not come."""
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._cut = True
+            self.emit(False, Kind.REPLY, self.phase, "", self._code.decode("ascii"), b"".join(lines), self._reply_size)
+
     def _reply(self, raw: bytes, size: int, code: bytes, outcome: Outcome, found: list[tuple[str, str]]) -> None:
         pending = self.pending
         status = code.decode("ascii")
