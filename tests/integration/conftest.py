@@ -69,8 +69,9 @@ Proxied = Callable[..., AbstractContextManager[Run]]
 def proxied(tmp_path: Path) -> Proxied:
     """`with proxied(server) as run:` starts mailspy in front of a server.
 
-    At the end of the block it is stopped by SIGTERM, and all that must be true of every run is checked: exit status 0, replay
-    equal to live, tshark content, no secret anywhere.  `dissected` is the protocol that tshark has to find; `check=False` leaves all that to the test.
+    At the end of the block it is stopped by SIGTERM, and all that must be true of every run is checked: exit status 0,
+    replay equal to live, tshark content, no secret anywhere.  `dissected` is the protocol that tshark has to find;
+    `check=False` leaves all that to the test.
     """
     if not STAND_IN and importlib.util.find_spec("inspector.__main__") is None:
         missing("mailspy cannot be run: inspector/__main__.py is missing")

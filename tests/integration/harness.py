@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from .servers import USERS, WRONG_PASSWORD, free_port, listening, program, wait_
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 STAND_IN: Final = bool(os.environ.get("MAILSPY_STAND_IN"))
-"""Run the tests with a plain forwarder in the place of mailspy: all that looks at mailspy's own findings is then skipped."""
+"""Run the tests with a plain forwarder in the place of mailspy: what looks at its own findings is then skipped."""
 
 Event = dict[str, Any]
 
@@ -37,7 +37,7 @@ def command() -> list[str]:
 def environment(home: Path) -> dict[str, str]:
     """The checkout importable, no settings of the user's own."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")])
-    return os.environ | {"PYTHONPATH": path, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_STATE_HOME": str(home)}
+    return os.environ | {"PYTHONPATH": path} | dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home))
 
 
 class Run:
@@ -219,7 +219,8 @@ Story = Callable[[int], Any]
 """What a client does with the server on a port; it returns all that it received."""
 
 
-def client(name: str, package: str, *arguments: object, expect: int = 0, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def client(name: str, package: str, *arguments: object, expect: int = 0,
+           stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Runs a client program to its end."""
     done = subprocess.run([program(name, package), *map(str, arguments)], input=stdin, capture_output=True,
                           check=False, timeout=60)

@@ -1,7 +1,7 @@
 """Real mail servers for the tests: Dovecot (POP3, LMTP) and Postfix (SMTP), each with its own configuration and data.
 
-Rules.  Nothing of the system's own mail service is read or touched; every port is a free one of the loopback; every process
-started here is ended by its id.
+Rules.  Nothing of the system's own mail service is read or touched; every port is a free one of the loopback; every
+process started here is ended by its id.
 
 Knows how to start, fill and empty the servers.  Must not know mailspy.
 """
@@ -16,6 +16,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -132,18 +133,18 @@ class Daemon:
                                             start_new_session=True, env=environment)
         try:
             for port in ports:
-                wait_until(lambda port=port: self.alive() and listening(port), f"{command[0]} on port {port}")
+                wait_until(partial(self._listens, port), f"{command[0]} on port {port}")
         except BaseException:
             self.stop()
             raise
 
-    def alive(self) -> bool:
-        """True, or the test fails with what the server said last."""
+    def _listens(self, port: int) -> bool:
+        """Whether it listens there already; when it has ended, the test fails with what it said last."""
         if self.process.poll() is None:
-            return True
+            return listening(port)
         said = "".join(file.read_text(errors="replace") for file in (self.log.with_suffix(".out"), self.log)
                        if file.exists())
-        pytest.fail(f"{self.process.args} ended with {self.process.returncode}:\n{said[-3_000:]}")
+        pytest.fail(f"{self.process.args!r} ended with {self.process.returncode}:\n{said[-3_000:]}")
 
     def children(self, name: str) -> list[int]:
         """The ids of its processes of that name."""

@@ -1,4 +1,4 @@
-"""Faults on purpose: a client and a server that say exactly what a test makes them say, and a relay that cuts, delays and breaks.
+"""Faults on purpose: a client and a server that say exactly what a test makes them say, and a relay that does harm.
 
 Knows sockets and threads.  Must not know mail or mailspy.
 """
@@ -203,16 +203,20 @@ def single_bytes(data: bytes) -> Iterator[bytes]:
 
 
 def random_cuts(seed: int) -> Cut:
-    """Pieces of one to forty octets, always the same for the same seed and stream."""
-    chance = random.Random(seed)
+    """Pieces of one to forty octets, the same ones for the same seed and octets."""
 
     def cut(data: bytes) -> Iterator[bytes]:
+        chance = random.Random(seed + len(data))
         while data:
             size = chance.randrange(1, 40)
             yield data[:size]
             data = data[size:]
 
     return cut
+
+
+CUTS: Final[dict[str, Cut]] = {"single bytes": single_bytes, "random 1": random_cuts(1), "random 2": random_cuts(2)}
+"""Ways to cut that must make no difference."""
 
 
 @dataclass(frozen=True)
@@ -283,8 +287,8 @@ def _relay(client: socket.socket, server: socket.socket, to_server: Faults, to_c
                     time.sleep(faults.delay)
                 if limit is None:
                     continue
-                left[source] = limit - len(kept)
-                if left[source] > 0 or faults.then == "drop":
+                left[source] = rest = limit - len(kept)
+                if rest > 0 or faults.then == "drop":
                     continue
                 if faults.then == "finish":
                     selector.unregister(source)

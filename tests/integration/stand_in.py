@@ -1,7 +1,8 @@
 """A plain TCP forwarder with mailspy's command line: the control of the experiment.
 
-A test that fails with mailspy and passes with this (`MAILSPY_STAND_IN=1 pytest tests/integration`) has found a fault of mailspy's.
-It sees nothing and writes nothing; it passes on octets, half-closes and aborts, and answers when there is no server.
+A test that fails with mailspy and passes with this (`MAILSPY_STAND_IN=1 pytest tests/integration`) has found a fault of
+mailspy's.  It sees nothing and writes nothing; it passes on octets, half-closes and aborts, and answers where there is
+no server.
 
 Knows sockets.  Must not know mailspy.
 """

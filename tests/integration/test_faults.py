@@ -1,4 +1,4 @@
-"""Stories of peers that misbehave: scripted servers and clients break off, speak out of turn, and send what they should not."""
+"""Stories of peers that misbehave: they break off, speak out of turn, and send what they should not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def reasons(run: Run) -> list[str]:
 
 
 def test_a_server_that_hangs_up_at_any_point(proxied: Proxied) -> None:
-    """The server closes before, in and after its greeting, a reply and a body: the client gets exactly what was said, and the end."""
+    """The server closes before, in or after a greeting, reply or body: the client gets what was said, and the end."""
     said = GREETING + b"+OK 2 octets\r\nab\r\n.\r\n"
     cuts = [0, 3, len(GREETING), len(GREETING) + 2, len(said) - 8, len(said) - 4, len(said) - 2, len(said)]
 
@@ -50,7 +50,7 @@ def test_a_server_that_hangs_up_at_any_point(proxied: Proxied) -> None:
 
 @pytest.mark.parametrize("scheme", ["smtp", "lmtp"])
 def test_a_server_that_hangs_up_in_the_message(proxied: Proxied, scheme: str) -> None:
-    """The server closes when half of the message has come; the client is told by the end of the stream, not left waiting."""
+    """The server closes when half of the message has come; the client is not left waiting."""
     gone = threading.Event()
 
     def script(line: Line) -> None:
@@ -62,15 +62,14 @@ def test_a_server_that_hangs_up_in_the_message(proxied: Proxied, scheme: str) ->
         line.close()
         gone.set()
 
-    with ScriptedServer(scheme, script) as server, proxied(server) as run:
-        with call(run.port) as line:
-            line.reply()
-            hello = b"LHLO me\r\n" if scheme == "lmtp" else b"EHLO me\r\n"
-            for command in (hello, b"MAIL FROM:<>\r\n", b"RCPT TO:<a@b>\r\n", b"DATA\r\n"):
-                line.ask(command)
-            line.say(b"Subject: half a mail")
-            assert gone.wait(10)
-            assert line.ending() == "closed"
+    with ScriptedServer(scheme, script) as server, proxied(server) as run, call(run.port) as line:
+        line.reply()
+        hello = b"LHLO me\r\n" if scheme == "lmtp" else b"EHLO me\r\n"
+        for command in (hello, b"MAIL FROM:<>\r\n", b"RCPT TO:<a@b>\r\n", b"DATA\r\n"):
+            line.ask(command)
+        line.say(b"Subject: half a mail")
+        assert gone.wait(10)
+        assert line.ending() == "closed"
     assert reasons(run) == ["server closed"]
     assert "truncated" in run.anomalies()
 
@@ -117,7 +116,7 @@ def test_an_abort_of_the_client_reaches_the_server(proxied: Proxied) -> None:
 
 
 def test_a_reply_that_comes_late(proxied: Proxied) -> None:
-    """The client has closed its sending side long ago when the server answers, slowly: nothing is lost, either way round."""
+    """One side has long closed its sending side when the other speaks, slowly: nothing is lost, either way round."""
 
     def late(line: Line) -> None:
         line.say(GREETING)
@@ -187,7 +186,7 @@ def test_a_network_that_drops_what_follows(proxied: Proxied) -> None:
 
 
 def test_text_hidden_behind_starttls(proxied: Proxied) -> None:
-    """A command injected behind STARTTLS, and a reply behind its 220, are called by their name; the octets are not touched."""
+    """A command injected behind STARTTLS and a reply behind its 220 are named; the octets are not touched."""
 
     def script(line: Line) -> None:
         line.say(b"220 ready\r\n")
@@ -209,7 +208,7 @@ HOSTILE = [b"\x1b]0;PWNED\x07", b"\x9b31m", b"\xe2\x80\xae", b"[/foo] [link=x]",
 
 
 def test_nothing_from_the_wire_reaches_the_screen_raw(proxied: Proxied) -> None:
-    """Escape sequences and other poison in a greeting, commands and replies go through, and are never written as they are."""
+    """Escape sequences and other poison go through to the other side, and are never written as they are."""
 
     def script(line: Line) -> None:
         line.say(b"+OK " + HOSTILE[0] + b"\r\n")
@@ -234,7 +233,7 @@ def test_nothing_from_the_wire_reaches_the_screen_raw(proxied: Proxied) -> None:
 
 
 def test_long_lines(proxied: Proxied) -> None:
-    """A command and a reply of a megabyte without an end go through as fast as they come, and what follows is read again."""
+    """A command and a reply of a megabyte without an end go through, and what follows is read again."""
     long = b"x" * 1_000_000
 
     def script(line: Line) -> None:

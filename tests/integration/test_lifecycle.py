@@ -29,7 +29,7 @@ def test_no_server(proxied: Proxied, scheme: str) -> None:
 
 
 def test_asked_to_stop_it_lets_sessions_end(proxied: Proxied, dovecot: Dovecot) -> None:
-    """SIGTERM in the middle of a session: no new ones, this one goes on to its end, then a summary and exit status 0."""
+    """SIGTERM in mid-session: no new ones, this one goes on to its end, then a summary and exit status 0."""
     dovecot.maildrop("natkin", b"Subject: x\r\n\r\ny\r\n")
     with proxied(dovecot.pop3, dissected="pop") as run:
         with call(run.port) as line:
@@ -134,5 +134,5 @@ def test_a_password_in_two_pieces(proxied: Proxied, dovecot: Dovecot) -> None:
                 command = b"PASS " + password + b"\r\n"
                 line.ask(command[:cut], command[cut:])
                 line.ask(b"QUIT\r\n")
-    pieces = [password[:size] for size in range(4, len(password))] + [password[-size:] for size in range(4, len(password))]
-    assert_no_secret(run, pieces)
+    sizes = range(4, len(password))
+    assert_no_secret(run, [password[:size] for size in sizes] + [password[-size:] for size in sizes])

@@ -50,7 +50,8 @@ def test_a_reply_for_each_recipient(delivers: partial[Run], dovecot: Dovecot) ->
             line.reply()
             line.say(b"LHLO client.example\r\n")
             line.reply()
-            line.say(f"MAIL FROM:<{MICHEL}>\r\nRCPT TO:<natkin@x.example>\r\nRCPT TO:<gerard@x.example>\r\nDATA\r\n".encode())
+            line.say(f"MAIL FROM:<{MICHEL}>\r\n".encode(),
+                     b"RCPT TO:<natkin@x.example>\r\nRCPT TO:<gerard@x.example>\r\nDATA\r\n")
             for _ in range(4):
                 line.reply()
             line.say(SHEET + b".\r\nNOOP\r\nQUIT\r\n")
@@ -70,8 +71,9 @@ def test_swaks_delivers(delivers: partial[Run], dovecot: Dovecot, tmp_path: Path
     letter.write_bytes(SHEET)
 
     def session(port: int) -> bytes:
-        return client("swaks", "swaks", "--protocol", "LMTP", "--server", "127.0.0.1", "--port", port,
-                      "--helo", "client.example", "--from", MICHEL, "--to", "natkin@x.example", "--data", f"@{letter}").stdout
+        done = client("swaks", "swaks", "--protocol", "LMTP", "--server", "127.0.0.1", "--port", port,
+                      "--helo", "client.example", "--from", MICHEL, "--to", "natkin@x.example", "--data", f"@{letter}")
+        return done.stdout
 
     run = delivers(session)
     assert len(dovecot.stored("natkin")) == 1
@@ -79,7 +81,7 @@ def test_swaks_delivers(delivers: partial[Run], dovecot: Dovecot, tmp_path: Path
 
 
 def test_postfix_hands_mail_on(proxied: Proxied, postfix: Postfix, dovecot: Dovecot) -> None:
-    """Postfix takes mail for a domain and delivers it by LMTP, through mailspy, to Dovecot: nothing is changed on the way."""
+    """Postfix takes mail for a domain and delivers it by LMTP, through mailspy, to Dovecot: unchanged."""
 
     def send() -> list[bytes]:
         for user in ("natkin", "gerard"):

@@ -16,7 +16,7 @@ from .conftest import BothWays, Proxied
 from .harness import Run, assert_no_secret, client, normalised
 from .mail import DOTS, MAILDROP, SHEET, message
 from .servers import CERTIFIED, USERS, WRONG_PASSWORD, Dovecot
-from .shim import Faults, Shim, call, random_cuts, single_bytes
+from .shim import CUTS, Cut, Faults, Shim, call
 from .terminal import telnet
 
 PASSWORD = USERS["natkin"]
@@ -59,8 +59,8 @@ def test_poplib_reads_lists_and_deletes(reads_mail: partial[Run]) -> None:
 
     def session(port: int) -> object:
         pop = poplib.POP3("127.0.0.1", port, timeout=10)
-        seen = [pop.getwelcome(), pop.capa(), pop.user("natkin"), pop.pass_(PASSWORD), pop.stat(), pop.list(), pop.list(2),
-                pop.uidl(), pop.uidl(3), pop.top(1, 3), pop.top(4, 0)]
+        seen = [pop.getwelcome(), pop.capa(), pop.user("natkin"), pop.pass_(PASSWORD), pop.stat(), pop.list(),
+                pop.list(2), pop.uidl(), pop.uidl(3), pop.top(1, 3), pop.top(4, 0)]
         seen += [pop.retr(number) for number in range(1, len(MAILDROP) + 1)]
         seen += [pop.dele(1), pop.rset(), pop.dele(2), pop.dele(4), pop.noop(), pop.quit()]
         assert b"\r\n".join(pop_lines(seen[12])) + b"\r\n" == DOTS
@@ -160,7 +160,8 @@ def test_commands_in_one_segment(reads_mail: partial[Run]) -> None:
 
     run = reads_mail(session)
     assert (run.octets("C->S"), run.octets("S->C")) == sizes[-1]
-    assert run.verbs() == ["USER", "PASS", "STAT", "LIST", "UIDL", "RETR", "RETR", "TOP", "RETR", "DELE", "XYZZY", "QUIT"]
+    assert run.verbs() == ["USER", "PASS", "STAT", "LIST", "UIDL", "RETR", "RETR", "TOP", "RETR", "DELE", "XYZZY",
+                           "QUIT"]
     assert "unknown_command" in run.anomalies()
 
 
@@ -186,8 +187,8 @@ def without_times(run: Run) -> list[dict[str, object]]:
     return [{key: value for key, value in pdu.items() if key != "time"} for pdu in run.pdus()]
 
 
-@pytest.mark.parametrize("cut", [single_bytes, random_cuts(1), random_cuts(2)], ids=["single bytes", "random 1", "random 2"])
-def test_however_the_network_cuts(proxied: Proxied, dovecot: Dovecot, cut: object) -> None:
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_however_the_network_cuts(proxied: Proxied, dovecot: Dovecot, cut: Cut) -> None:
     """Octets that arrive one by one, or anyhow, from either side, give the same PDUs as whole segments."""
     dovecot.maildrop("natkin", SHEET, DOTS)
 
@@ -203,7 +204,7 @@ def test_however_the_network_cuts(proxied: Proxied, dovecot: Dovecot, cut: objec
     with proxied(dovecot.pop3, dissected="pop") as whole:
         expected = session(whole.port)
     dovecot.settle()
-    faults = Faults(cut=cut)  # type: ignore[arg-type]
+    faults = Faults(cut=cut)
     with Shim("pop3", dovecot.pop3.port, to_server=faults, to_client=faults) as behind, \
             proxied(behind, dissected="pop") as run, Shim("pop3", run.port, to_server=faults) as before:
         received = session(before.port)
