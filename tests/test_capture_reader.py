@@ -70,7 +70,8 @@ def test_swapped_repeated_and_overlapping() -> None:
     """Each octet comes once, in order, whatever the network did."""
     start = 2**32 - 4
     events, warnings = reassembled(
-        up(start - 1, flags=SYN), up(start - 1, flags=SYN), up(start + 6, b"ghi"), up(start + 3, b"def"), up(start, b"abc"),
+        up(start - 1, flags=SYN), up(start - 1, flags=SYN), up(start + 6, b"ghi"), up(start + 3, b"def"),
+        up(start, b"abc"),
         up(start, b"abc"), up(start + 1, b"bcdefghijk"), up(start + 8, b"i"), up(start + 11, b"l", FIN),
     )  # fmt: skip
     assert sent(events) == b"abcdefghijkl"
@@ -140,7 +141,7 @@ def test_any_packets(packets: list[tuple[bool, int, int, bytes]]) -> None:
     for event in events:
         if isinstance(event, Opened):
             continue
-        assert (event.flow, event.direction) not in over
+        assert isinstance(event, Reset) or (event.flow, event.direction) not in over
         if isinstance(event, Ended):
             over.add((event.flow, event.direction))
 

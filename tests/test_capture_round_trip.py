@@ -157,7 +157,8 @@ def test_segments_of_other_types() -> None:
         path = os.path.join(folder, "types.pcapng")
         writer = CaptureWriter(path, alarm=silent)
         writer.open(POP)
-        for octets in (bytearray(b"abc"), memoryview(b"abc"), [b"a", memoryview(b"bc")], [], b""):
+        kinds: tuple[Any, ...] = (bytearray(b"abc"), memoryview(b"abc"), [b"a", memoryview(b"bc")], [], b"")
+        for octets in kinds:
             writer.segment(POP, C2S, octets, START)
         writer.close()
         assert [event.data for event in read(path) if isinstance(event, Segment)] == [b"abc"] * 3

@@ -14,7 +14,7 @@ from inspector.formats import checksum, declared, frame, marker, pcapng
 from inspector.formats.packet import Packet, Skipped, dissect
 
 TIME = 1_700_000_000_123_456
-SHAPES = {
+SHAPES: dict[str, frame.Frame] = {
     "ipv4": frame.Frame4(b"\xc0\0\2\1", b"\x7f\0\0\1", 50_000, 110),
     "ipv6": frame.Frame6(bytes(15) + b"\1", bytes(14) + b"\2\3", 50_000, 25),
 }
@@ -37,14 +37,22 @@ def internet_sum(data: bytes) -> int:
     return total ^ 0xFFFF
 
 
-def declared_packet(name: str, payload: bytes, seq: int, ack: int, flags: int, options: bytes = b"") -> bytes:
+def declared_packet(name: str, payload: bytes, seq: int, ack: int) -> bytes:
     """The packet that `frame` writes, built from the declarations and with checksums by definition."""
     size = len(payload)
-    tcp = {"seq": seq, "ack": ack, "flags": flags, "window": 65_535, "checksum": 0, "urgent": 0, "source": 50_000}
-    tcp |= {"target": 110 if name == "ipv4" else 25, "offset": (20 + len(options)) * 4, "options": []}
+    tcp: dict[str, Any] = {
+        "seq": seq,
+        "ack": ack,
+        "flags": 0x18,
+        "window": 65_535,
+        "checksum": 0,
+        "urgent": 0,
+        "source": 50_000,
+    }
+    tcp |= {"target": 110 if name == "ipv4" else 25, "offset": 0x50, "options": []}
     if name == "ipv4":
         source, target = b"\xc0\0\2\1", b"\x7f\0\0\1"
-        header = {"version_length": 0x45, "service": 0, "total": 40 + len(options) + size, "identification": 0}
+        header: dict[str, Any] = {"version_length": 0x45, "service": 0, "total": 40 + size, "identification": 0}
         header |= {"fragment": 0x4000, "hops": 64, "protocol": 6, "source": source, "target": target, "options": b""}
         header["checksum"] = internet_sum(declared.ipv4.build(header | {"checksum": 0}))
         ip = declared.ipv4.build(header)
@@ -53,15 +61,14 @@ def declared_packet(name: str, payload: bytes, seq: int, ack: int, flags: int, o
         ip = declared.ipv6.build(
             {
                 "version_class_label": 0x6000_0000,
-                "length": 20 + len(options) + size,
+                "length": 20 + size,
                 "following": 6,
                 "hops": 64,
                 "source": source,
                 "target": target,
             }
         )
-    plain = declared.tcp.build(tcp | {"offset": 0x50})
-    plain = plain[:12] + bytes([tcp["offset"]]) + plain[13:] + options + payload
+    plain: bytes = declared.tcp.build(tcp) + payload
     pseudo = source + target + len(plain).to_bytes(4, "big") + b"\0\0\0\6"
     return bytes(ip) + plain[:16] + internet_sum(pseudo + plain).to_bytes(2, "big") + plain[18:]
 
@@ -96,7 +103,7 @@ def test_packet_block(name: str, payload: bytes, comments: list[str], seq: int, 
     tail = pcapng.commented(len(payload), comments, ending[0]) if comments else ending[len(payload) & 3]
     length = 32 + SHAPES[name].headers + len(payload) + len(tail)
     head = SHAPES[name].head(TIME, seq, ack, frame.PUSH, checksum.total(payload), len(payload), length)
-    packet = declared_packet(name, payload, seq, ack, 0x18)
+    packet = declared_packet(name, payload, seq, ack)
     options = [declared_option(1, comment.encode("utf-8", "backslashreplace")) for comment in comments]
     options += [declared_option(2, b"\0\0\0\1"), declared_option(0, b"")]
     body = declared.packet(">").build(
@@ -170,7 +177,7 @@ def test_the_writer_loads_neither_construct_nor_numpy() -> None:
 )
 def test_dissect(name: str, link: int, head: bytes) -> None:
     """Behind every link header the same packet is found, its padding left out."""
-    raw = declared_packet(name, b"USER\r\n", 7, 9, 0x18)
+    raw = declared_packet(name, b"USER\r\n", 7, 9)
     kind = b"\x08\x00" if name == "ipv4" else b"\x86\xdd"
     packet = dissect(link, head.replace(b"type", kind) + raw + b"\0" * 6)
     assert isinstance(packet, Packet)
@@ -180,14 +187,14 @@ def test_dissect(name: str, link: int, head: bytes) -> None:
 
 def test_dissect_cut_packet() -> None:
     """Octets that the capture left out are counted."""
-    packet = dissect(101, declared_packet("ipv4", b"0123456789", 7, 9, 0x18)[:-4])
+    packet = dissect(101, declared_packet("ipv4", b"0123456789", 7, 9)[:-4])
     assert isinstance(packet, Packet)
     assert (packet.payload, packet.missing) == (b"012345", 4)
 
 
 def test_skipped() -> None:
     """What is no TCP packet says why."""
-    raw = declared_packet("ipv4", b"x", 7, 9, 0x18)
+    raw = declared_packet("ipv4", b"x", 7, 9)
     assert dissect(999, raw) is Skipped.LINK
     assert dissect(101, b"") is Skipped.NOT_IP
     assert dissect(101, raw[:6] + b"\x20\0" + raw[8:]) is Skipped.FRAGMENT

@@ -199,22 +199,22 @@ def _read_interface(section: _Section, body: bytes) -> None:
 
 def _read_enhanced(section: _Section, body: bytes) -> Frame:
     number, high, low, captured, _original = section.enhanced.unpack_from(body)
-    return _frame(section, number, high << 32 | low, body, 20, captured)
+    return _frame(section, number, high << 32 | low, body, at=20, captured=captured)
 
 
 def _read_obsolete(section: _Section, body: bytes) -> Frame:
     number, _drops, high, low, captured, _original = section.obsolete.unpack_from(body)
-    return _frame(section, number, high << 32 | low, body, 20, captured)
+    return _frame(section, number, high << 32 | low, body, at=20, captured=captured)
 
 
 def _read_simple(section: _Section, body: bytes) -> Frame:
     (original,) = section.word.unpack_from(body)
     snaplen = section.interfaces[0].snaplen
     captured = min(original, snaplen) if snaplen else original
-    return _frame(section, 0, None, body, 4, captured)
+    return _frame(section, 0, None, body, at=4, captured=captured)
 
 
-def _frame(section: _Section, number: int, ticks: int | None, body: bytes, at: int, captured: int) -> Frame:
+def _frame(section: _Section, number: int, ticks: int | None, body: bytes, *, at: int, captured: int) -> Frame:
     if captured > len(body) - at:
         raise ValueError(f"{captured} octets of packet in a block of {len(body)}")
     link, multiplier, divisor, offset, _snaplen = section.interfaces[number]

@@ -42,6 +42,11 @@ class Path(NamedTuple):
     server: bytes
     server_port: int
 
+    @property
+    def reversed(self) -> Path:
+        """The same path seen from its other end: no two connections can have these two, nor any both at once."""
+        return Path(self.server, self.server_port, self.client, self.client_port)
+
 
 class Half:
     """One direction of a conversation: what its sender has sent so far."""
@@ -144,11 +149,14 @@ def _widened(address: bytes, other: bytes) -> bytes:
 
 
 def _free(flow: Flow, client: bytes, server: bytes, taken: set[Path]) -> Path:
-    """A path that no other flow has: by the service port, else the real port, else any: the marker tells the real one."""
+    """A path that no other flow has: by the service port, else the real port, else any.
+
+    Whichever it is, the marker tells the real one.
+    """
     real = flow.server.port & _WRAP >> 16
     client_port = flow.client.port & _WRAP >> 16
     for port in (SERVICE_PORTS.get(flow.protocol, real), real, *range(65_535, 0, -1)):
         path = Path(client, client_port, server, port)
-        if path not in taken:
+        if path not in taken and path.reversed not in taken and path != path.reversed:
             break
     return path

@@ -91,7 +91,10 @@ class CaptureFile:
         return True
 
     def ready(self, time: int) -> bool:
-        """Whether to write at all: not on a full disk that was tried less than `RETRY` ago.  A clock set back is no obstacle."""
+        """Whether to write at all: not on a full disk that was tried less than `RETRY` ago.
+
+        A clock set back is no obstacle.
+        """
         if not self.failing:
             return True
         if 0 <= time - self._tried < RETRY:
@@ -108,9 +111,7 @@ class CaptureFile:
         """What the first packet after a failure says of it; nothing while all is well."""
         if not self.failing:
             return ()
-        return (
-            f"mailspy: before this packet the capture could not be written: {self._lost} octets of all flows are missing",
-        )
+        return (f"mailspy: the capture could not be written before this: {self._lost} octets of all flows are missing",)
 
     def close(self) -> None:
         """Closes the file; says so if its end is missing."""

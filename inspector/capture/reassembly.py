@@ -194,8 +194,9 @@ class Reassembly:
             ahead = 0
         place = half.next + ahead
         size = len(packet.payload)
-        if packet.flags & FIN and half.fin is None:
-            half.fin = place + size + packet.missing
+        end = place + size + packet.missing
+        if packet.flags & FIN and half.fin is None and end >= half.next:
+            half.fin = end
         if ahead > 0:
             self._keep(half, place, packet.payload)
         elif -ahead < size or (size == 0 == ahead):

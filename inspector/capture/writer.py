@@ -52,8 +52,9 @@ class CaptureWriter:
     def segment(
         self, flow: Flow, direction: Direction, data: Octets | Sequence[Octets], time: int, comments: Sequence[str] = ()
     ) -> None:
-        """Writes octets sent at `time` (microseconds); when it returns the kernel has them.  Never raises for a full disk.
+        """Writes octets sent at `time` (microseconds); when it returns the kernel has them.
 
+        Never raises for a full disk: it counts, alarms once, and tries again when `time` is a second later.
         `comments` go to the (last) packet of the segment.  A flow that was never opened is opened first.
         """
         conversation = self._conversations.get(flow.number) or self._begin(flow)
@@ -66,7 +67,7 @@ class CaptureWriter:
             self._file.write(b"".join(half.data(octets, time, comments)), size, time)
 
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
-        """Writes the FIN of that direction's sender and the other's acknowledgement; after both, the flow is forgotten."""
+        """Writes the FIN of that direction's sender and its acknowledgement; after both FINs the flow is forgotten."""
         conversation = self._conversations.get(flow.number)
         if conversation is None or (half := conversation.half(direction)).ended:
             return

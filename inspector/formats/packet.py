@@ -152,7 +152,7 @@ def _ipv6(frame: bytes, at: int) -> Packet | Skipped:
     return _tcp(frame, place, end, frame[at + 8 : at + 24], frame[at + 24 : at + 40])
 
 
-_VERSIONS: Final[dict[int, Callable[[bytes, int], "Packet | Skipped"]]] = {4: _ipv4, 6: _ipv6}
+_VERSIONS: Final[dict[int, Callable[[bytes, int], Packet | Skipped]]] = {4: _ipv4, 6: _ipv6}
 
 
 def _tcp(frame: bytes, at: int, end: int, source: bytes, target: bytes) -> Packet | Skipped:
