@@ -75,6 +75,11 @@ def rows(table: Table) -> Iterable[tuple[str, str, Row]]:
             yield state, verb, row
 
 
+def moving(table: Table) -> frozenset[str]:
+    """The verbs that move the machine somewhere in the table."""
+    return frozenset(verb for _, verb, row in rows(table) if row.next)
+
+
 def stay(reference: str, phase: str = "") -> Row:
     """A row that no reply moves."""
     return Row(reference, _STAY, phase)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from inspector.pdu import C2S, stars
 from inspector.protocols import foreign
 from inspector.protocols.pop3 import grammar as pop3
-from inspector.protocols.secret import line_end, partial_span
+from inspector.protocols.line import line_end, partial_span
 from inspector.protocols.smtp import grammar as smtp
 from inspector.session import Session
 

@@ -159,8 +159,8 @@ class Exchange:
     verb: str
     phase: str
     """What the command and its replies belong to."""
-    client_state: str
-    transaction: Transaction | None
+    client_state: str = ""
+    transaction: Transaction | None = None
     command: PDU | None = None
     """The command, or the body whose end is answered; None for the greeting, which answers the connection."""
     entry: Any = None

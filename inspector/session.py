@@ -136,14 +136,17 @@ class Session:
 
     # What the protocols call
 
-    def emit(self, client: bool, kind: Kind, phase: str, verb: str, status: str, raw: bytes, size: int, *,
+    def emit(self, client: bool, kind: Kind, phase: str, verb: str, status: str, raw: bytes, size: int,
              client_state: str = "", transaction: int = 0, secret: tuple[int, int] | None = None,
              command: PDU | None = None, details: Mapping[str, str] = NOTHING, note: str = "") -> PDU:
         """Numbers a PDU that has just been cut off, has it judged, and tells it."""
-        self.number += 1
-        offset = (self.client if client else self.server).offset - size
-        pdu = PDU(self.number, C2S if client else S2C, kind, phase, verb, status, raw, size, offset, self.time,
-                  client_state, transaction, secret, command, details, note)
+        self.number = number = self.number + 1
+        if client:
+            pdu = PDU(number, C2S, kind, phase, verb, status, raw, size, self.client.offset - size, self.time,
+                      client_state, transaction, secret, command, details, note)
+        else:
+            pdu = PDU(number, S2C, kind, phase, verb, status, raw, size, self.server.offset - size, self.time,
+                      client_state, transaction, secret, command, details, note)
         observer = self.observer
         if observer.judge is not None:
             observer.judge(pdu, self)
@@ -312,38 +315,3 @@ class Session:
 
     def _looks_secret(self, head: bytes) -> bool:
         return self.partial_secret(head) is not None
-
-
-def dirty(line: bytes, size: int, limit: int, eight_bit: bool) -> list[tuple[str, str]]:
-    """What is wrong with a line as a line, whatever it says; empty for nearly all."""
-    if size <= limit and line.isascii() and line[-2:] == b"\r\n" and line.count(b"\r") == 1 and 0 not in line:
-        return []
-    found: list[tuple[str, str]] = []
-    whole = size == len(line)
-    if size > limit:
-        found.append(("line_too_long", f"{size} octets, {limit} allowed"))
-    if whole and line[-1:] == b"\n" and line[-2:] != b"\r\n":
-        found.append(("bare_lf", "the line ends with LF alone"))
-    inner = line[:-2] if line[-2:] == b"\r\n" else line.removesuffix(b"\n")
-    if b"\r" in inner:
-        found.append(("bare_cr", f"at octet {inner.index(13) + 1}"))
-    if 0 in line:
-        found.append(("nul_octet", f"at octet {line.index(0) + 1}"))
-    if not eight_bit and not line.isascii():
-        found.append(("eight_bit_in_command", f"at octet {next(i for i, octet in enumerate(line) if octet > 127) + 1}"))
-    return found
-
-
-def content_deviations(head: bytes, ambiguous: bool) -> list[tuple[str, str]]:
-    """What is wrong with a content, as far as its head goes (`Limits.head`)."""
-    found: list[tuple[str, str]] = []
-    if ambiguous:
-        found.append(("ambiguous_end_of_data", "a dot stands alone between line ends that are not both CRLF"))
-    pairs = head.count(b"\r\n")
-    if head.count(b"\n") != pairs:
-        found.append(("bare_lf", "in the content"))
-    if head.count(b"\r") - (head[-1:] == b"\r") > pairs:
-        found.append(("bare_cr", "in the content"))
-    if 0 in head:
-        found.append(("nul_octet", "in the content"))
-    return found

@@ -44,7 +44,7 @@ class Path(NamedTuple):
 
     @property
     def reversed(self) -> Path:
-        """The same path seen from its other end: no two connections can have these two, nor any both at once."""
+        """The same path seen from its other end, which in a capture is the same connection."""
         return Path(self.server, self.server_port, self.client, self.client_port)
 
 

@@ -13,6 +13,8 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from inspector.pdu import FAILED, MORE, OK, Outcome
+from inspector.protocols.foreign import speaks
+from inspector.protocols.line import argument_span, deviations, line_end
 
 
 class Multiline(Enum):
@@ -37,11 +39,14 @@ class Command(NamedTuple):
     """What the client sends next can be read only when the reply is known."""
     secret: int | None = None
     """Which argument, counted from 0, begins the secret; it goes on to the end of the line."""
+    credentials: bool = False
+    """Tells who logs in."""
 
 
 def _command(verb: str, arguments: bytes, reference: str, multiline: Multiline = Multiline.NEVER, *,
              message: bool = False, synchronises: bool = False, secret: int | None = None) -> Command:
-    return Command(verb, re.compile(arguments, re.DOTALL), reference, multiline, message, synchronises, secret)
+    credentials = verb in ("USER", "PASS", "APOP", "AUTH")
+    return Command(verb, re.compile(arguments, re.DOTALL), reference, multiline, message, synchronises, secret, credentials)
 
 
 _NONE: Final = rb""
@@ -87,10 +92,94 @@ def find(word: bytes) -> Command | None:
     return COMMANDS.get(word) or COMMANDS.get(word.upper())
 
 
-def split_glued(content: bytes) -> tuple[bytes, bytes] | None:
-    """The command word and the argument of a line that has no blank between them, or None."""
-    match = _GLUED.match(content)
-    return (content[:4], content[4:]) if match else None
+class CommandLine(NamedTuple):
+    """What a client's line says by itself, whatever the state of the session."""
+
+    command: Command
+    argument: bytes
+    secret: tuple[int, int] | None
+    """Where the secret stands in the line."""
+    found: tuple[tuple[str, str], ...]
+    """What is wrong with it: names of anomalies with their details."""
+
+
+class ReplyLine(NamedTuple):
+    """What a server's line says by itself."""
+
+    status: str
+    """`+OK`, `-ERR`, `+`, or empty for a line that has no status indicator."""
+    outcome: Outcome | None
+    found: tuple[tuple[str, str], ...]
+
+
+COMMAND_LINE: Final = 255
+"""Octets of a command line (RFC 2449 §4)."""
+SASL_LINE: Final = 12_288
+"""Octets of a line that carries a SASL response (RFC 4954 §4.4, for want of one in RFC 5034)."""
+REPLY_LINE: Final = 512
+"""Octets of a status line (RFC 1939 §3)."""
+
+REMEMBERED: Final = 64
+"""Octets of the longest line whose reading is remembered; most lines of most sessions are `NOOP`, `RETR 1`, `+OK` and the like."""
+READINGS: Final = 2_048
+"""Readings remembered, of each direction.  Lines with secrets never are."""
+
+_commands: dict[bytes, CommandLine] = {}
+_replies: dict[bytes, ReplyLine] = {}
+
+
+def command_line(line: bytes, size: int) -> CommandLine:
+    """Reads a client's line; `size` is larger than the line when only its head was kept."""
+    reading = _commands.get(line)
+    if reading is None:
+        reading = _read_command(line, size)
+        if size <= REMEMBERED and reading.secret is None and len(_commands) < READINGS:
+            _commands[line] = reading
+    return reading
+
+
+def _read_command(line: bytes, size: int) -> CommandLine:
+    content = line[:line_end(line)] if line[-1:] == b"\n" else line
+    word, _, argument = content.partition(b" ")
+    found: list[tuple[str, str]] = []
+    command = COMMANDS.get(word)
+    if command is None:
+        command, word, argument = _uncommon(content, found)
+    if command.verb == "AUTH" and not argument:
+        command = AUTH_LIST
+    if command.arguments.fullmatch(argument) is None:
+        found.append(("syntax_error", f"{command.verb} with these arguments"))
+    secret = None if command.secret is None else argument_span(line, word, command.secret)
+    shown = line if secret is None else line[:secret[0]] + b"*" * (secret[1] - secret[0]) + line[secret[1]:]
+    found += deviations(shown, size, SASL_LINE if command.verb == "AUTH" else COMMAND_LINE)
+    return CommandLine(command, argument, secret, tuple(found))
+
+
+def _uncommon(content: bytes, found: list[tuple[str, str]]) -> tuple[Command, bytes, bytes]:
+    """A word that is not in the table as it stands: odd capitals, odd blanks, or unknown."""
+    stripped = content.strip(b" \t")
+    word = stripped.split(b" ", 1)[0].split(b"\t", 1)[0]
+    if command := COMMANDS.get(word.upper()):
+        if stripped != content or stripped[len(word):len(word) + 1] == b"\t":
+            found.append(("syntax_error", "blanks where none may stand"))
+        return command, word, stripped[len(word) + 1:]
+    if _GLUED.match(stripped):
+        found.append(("syntax_error", "no blank after the command"))
+        return COMMANDS[stripped[:4].upper()], stripped[:4], stripped[4:]
+    if other := speaks(content):
+        found.append(("cross_protocol", f"this is {other}"))
+    found.append(("unknown_command", ""))
+    return UNKNOWN, word, b""
+
+
+def reply_line(line: bytes, size: int) -> ReplyLine:
+    """Reads a server's line."""
+    reading = _replies.get(line)
+    if reading is None:
+        reading = ReplyLine(*status(line), tuple(deviations(line, size, REPLY_LINE)))
+        if size <= REMEMBERED and len(_replies) < READINGS:
+            _replies[line] = reading
+    return reading
 
 
 SECRET_WORDS: Final = (b"PASS", b"APOP", b"AUTH")

@@ -6,21 +6,15 @@ Knows POP3 (RFC 1939, 2449, 2595, 5034, 6856) and the sheet's client automaton. 
 from __future__ import annotations
 
 from inspector.limits import Limits
-from inspector.machine import Machine
+from inspector.machine import Machine, moving
 from inspector.pdu import MORE, OK, PDU, Exchange, Flow, Kind, Message, Outcome, Transaction
-from inspector.protocols.foreign import speaks
+from inspector.protocols.line import agreed, content_deviations, deviations, line_end, partial_span
 from inspector.protocols.pop3 import grammar, phases
-from inspector.protocols.pop3.grammar import Command, Multiline
-from inspector.protocols.secret import argument_span, line_end, partial_span
+from inspector.protocols.pop3.grammar import Command, CommandLine, Multiline, ReplyLine
 from inspector.reader import Reader
-from inspector.session import Observer, Session, content_deviations, dirty
+from inspector.session import Observer, Session
 
-COMMAND_LINE = 255
-"""Octets of a command line (RFC 2449 §4)."""
-SASL_LINE = 12_288
-"""Octets of a line that carries a SASL initial response or response (RFC 4954 §4.4, for want of one in RFC 5034)."""
-REPLY_LINE = 512
-"""Octets of a status line (RFC 1939 §3)."""
+_MOVING = moving(phases.PHASES) | moving(phases.CLIENT)
 
 
 class Pop3Session(Session):
@@ -34,8 +28,9 @@ class Pop3Session(Session):
         self.automaton = Machine(phases.CLIENT, phases.CONNECTING)
         """The sheet's client, as far as the wire shows it."""
         self.transactions = 0
+        """How many retrievals there were so far."""
         self.utf8 = False
-        self.pending.append(Exchange(phases.GREETING, phases.AUTHORIZATION, phases.CONNECTING, None))
+        self.pending.append(Exchange(phases.GREETING, phases.AUTHORIZATION, phases.CONNECTING))
         self._listing: Exchange | None = None
         """The exchange whose multi-line reply is being read."""
         self._asking = False
@@ -59,83 +54,55 @@ class Pop3Session(Session):
         if self._asking:
             self._sasl_response(line, size)
             return
-        content = line[:-2] if line[-2:] == b"\r\n" else line.removesuffix(b"\n")
-        word, _, argument = content.partition(b" ")
-        found: list[tuple[str, str]] = []
-        command = grammar.COMMANDS.get(word)
-        if command is None:
-            command, word, argument = self._uncommon(content, word, argument, found)
-        if command.verb == "AUTH" and not argument:
-            command = grammar.AUTH_LIST
+        reading = grammar.command_line(line, size)
+        command = reading.command
         verb = command.verb
+        found = list(reading.found) if reading.found else []
         machine, automaton = self.machine, self.automaton
         phase, state = machine.expected, automaton.expected
         row = machine.announce(verb)
         if row is None:
             if command is not grammar.UNKNOWN:
-                found.append(("bad_sequence", f"{verb} in {phase}"))
+                found.insert(0, ("bad_sequence", f"{verb} in {phase}"))
         elif row.phase:
             phase = row.phase
         move = automaton.announce(verb)
         if move is not None and move.phase:
             state = move.phase
-        if command.arguments.fullmatch(argument) is None:
-            found.append(("syntax_error", f"{verb} with these arguments"))
         exchange = Exchange(verb, phase, state, None, None, command)
         if command.message:
             self.transactions += 1
-            exchange.transaction = Transaction(self.transactions, verb, argument=argument.decode("latin-1"))
-        secret = None if command.secret is None else argument_span(line, word, command.secret)
-        self._check(line, size, command, secret, found)
-        self._emit_command(line, size, exchange, secret, command, argument, found)
-
-    def _emit_command(self, line: bytes, size: int, exchange: Exchange, secret: tuple[int, int] | None,
-                      command: Command, argument: bytes, found: list[tuple[str, str]]) -> None:
-        if self.pending and self.talked_early():
+            exchange.transaction = Transaction(self.transactions, verb, argument=reading.argument.decode("latin-1"))
+        pending = self.pending
+        if pending and self.talked_early():
             found.append(("early_talker", "the greeting was not there yet"))
-        if self._tainted and command is grammar.UNKNOWN:
-            secret = (0, line_end(line))
-        verb = exchange.verb or _verb_shown(line, secret)
+        secret = reading.secret
+        if command is grammar.UNKNOWN:
+            if self._tainted:
+                secret = (0, line_end(line))
+            verb = _word_shown(line, secret)
         transaction = exchange.transaction
-        pdu = self.emit(True, Kind.COMMAND, exchange.phase, verb, "", line, size, client_state=exchange.client_state,
-                        transaction=transaction.number if transaction else 0, secret=secret)
-        if command.verb == "PASS" or command.verb == "AUTH" and self._clear_mechanism(argument):
-            found.append(("cleartext_credentials", f"{verb} without TLS"))
-        if command.verb in ("USER", "APOP"):
-            self._name = argument.split(b" ")[0].decode("utf-8", "backslashreplace")
+        pdu = self.emit(True, Kind.COMMAND, phase, verb, "", line, size, state,
+                        transaction.number if transaction is not None else 0, secret)
+        if command.credentials:
+            self._credentials(reading, found)
         if found:
-            self.anomalies(found, pdu)
+            self.anomalies(agreed(found) if self.utf8 else found, pdu)
         self.unanswered(exchange, pdu)
         if command.synchronises:
             self.client.paused = True
 
-    def _uncommon(self, content: bytes, word: bytes, argument: bytes,
-                  found: list[tuple[str, str]]) -> tuple[Command, bytes, bytes]:
-        """A word that is not in the table as it stands: odd capitals, odd blanks, or unknown."""
-        stripped = content.strip(b" \t")
-        word = stripped.split(b" ", 1)[0].split(b"\t", 1)[0]
-        if command := grammar.find(word):
-            argument = stripped[len(word) + 1:]
-            if stripped != content or stripped[len(word):len(word) + 1] == b"\t":
-                found.append(("syntax_error", "blanks where none may stand"))
-            return command, word, argument
-        if glued := grammar.split_glued(stripped):
-            found.append(("syntax_error", "no blank after the command"))
-            return grammar.COMMANDS[glued[0].upper()], glued[0], glued[1]
-        if other := speaks(content):
-            found.append(("cross_protocol", f"this is {other}"))
-        found.append(("unknown_command", ""))
-        return grammar.UNKNOWN, word, argument
-
-    def _check(self, line: bytes, size: int, command: Command, secret: tuple[int, int] | None,
-               found: list[tuple[str, str]]) -> None:
-        shown = line if secret is None else line[:secret[0]] + b"*" * (secret[1] - secret[0]) + line[secret[1]:]
-        limit = SASL_LINE if command.verb == "AUTH" else COMMAND_LINE
-        found += dirty(shown, size, limit, self.utf8)
-
-    def _clear_mechanism(self, argument: bytes) -> bool:
-        self._mechanism, _, initial = argument.upper().partition(b" ")
-        return bool(initial) and initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS
+    def _credentials(self, reading: CommandLine, found: list[tuple[str, str]]) -> None:
+        """Remembers who logs in, and names what crosses in the clear."""
+        verb, argument = reading.command.verb, reading.argument
+        clear = verb == "PASS"
+        if verb == "AUTH":
+            self._mechanism, _, initial = argument.upper().partition(b" ")
+            clear = bool(initial) and initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS
+        elif not clear:
+            self._name = argument.split(b" ")[0].decode("utf-8", "backslashreplace")
+        if clear:
+            found.append(("cleartext_credentials", f"{verb} without TLS"))
 
     def _sasl_response(self, line: bytes, size: int) -> None:
         exchange = self.pending[0]
@@ -144,9 +111,9 @@ class Pop3Session(Session):
         end = line_end(line)
         cancel = line[:end] == b"*"
         secret = None if cancel else (0, end)
-        found = [] if size <= SASL_LINE else [("line_too_long", f"{size} octets, {SASL_LINE} allowed")]
-        pdu = self.emit(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size, secret=secret,
-                        client_state=exchange.client_state)
+        found = [] if size <= grammar.SASL_LINE else [("line_too_long", f"{size} octets, {grammar.SASL_LINE} allowed")]
+        pdu = self.emit(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size, exchange.client_state, 0,
+                        secret)
         if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
         self.anomalies(found, pdu)
@@ -154,55 +121,61 @@ class Pop3Session(Session):
     # The server's lines
 
     def server_line(self, line: bytes, size: int) -> None:
-        status, outcome = grammar.status(line)
+        reading = grammar.reply_line(line, size)
+        outcome = reading.outcome
         if outcome is None:
-            self._not_a_status(line, size)
+            self._not_a_status(line, size, reading)
             return
         pending = self.pending
-        exchange = pending[0] if pending else None
+        if not pending:
+            self._stray(line, size, reading)
+            return
+        exchange = pending[0]
         if outcome is MORE:
-            if exchange is not None and exchange.verb == "AUTH":
+            if exchange.verb == "AUTH":
                 self._continuation(exchange, line, size)
             else:
-                self._stray(line, size, status)
-            return
-        if exchange is None:
-            self._stray(line, size, status)
+                self._stray(line, size, reading)
             return
         del pending[0]
         self._unasked = None
-        self._lenient = line[-2:] != b"\r\n"
-        self._reply(exchange, line, size, status, outcome)
+        self._reply(exchange, line, size, reading, outcome)
 
-    def _reply(self, exchange: Exchange, line: bytes, size: int, status: str, outcome: Outcome) -> None:
-        command = exchange.command
-        transaction = exchange.transaction
-        kind = Kind.GREETING if command is None else Kind.REPLY
-        pdu = self.emit(False, kind, exchange.phase, exchange.verb if command else "", status, line, size,
-                        client_state=exchange.client_state, transaction=transaction.number if transaction else 0,
-                        command=command)
-        if found := dirty(line, size, REPLY_LINE, self.utf8):
-            self.anomalies(found, pdu)
-        self.answered(exchange, pdu)
-        verb = exchange.verb
-        self.automaton.settle(verb, outcome, [later.verb for later in self.pending] if self.pending else ())
-        self.settle(verb, outcome)
+    def _reply(self, exchange: Exchange, line: bytes, size: int, reading: ReplyLine, outcome: Outcome) -> None:
+        command, transaction, verb = exchange.command, exchange.transaction, exchange.verb
+        greeting = command is None
+        pdu = self.emit(False, Kind.GREETING if greeting else Kind.REPLY, exchange.phase, "" if greeting else verb,
+                        reading.status, line, size, exchange.client_state,
+                        transaction.number if transaction is not None else 0, None, command)
+        if reading.found:
+            self.anomalies(agreed(reading.found) if self.utf8 else list(reading.found), pdu)
+        if self.observer.exchange_completed is not None:
+            self.answered(exchange, pdu)
+        if verb in _MOVING:
+            later = [waiting.verb for waiting in self.pending] if self.pending else ()
+            self.automaton.settle(verb, outcome, later)
+            self.settle(verb, outcome)
         entry: Command | None = exchange.entry
         if entry is None:
             return
-        if outcome is OK and self._has_lines(entry, command):
-            self._begin_lines(exchange, entry)
+        if outcome is OK and entry.multiline is not Multiline.NEVER and _has_lines(entry, command):
+            self._begin_lines(exchange, entry, line[-2:] != b"\r\n")
         else:
             self.completed(exchange)
             if outcome is OK and entry is grammar.UNKNOWN:
                 self._unasked = exchange
-        self._effect(verb, outcome)
+                self._lenient = line[-2:] != b"\r\n"
+        if verb in _EFFECTS:
+            self._effect(verb, outcome)
+        if self.client.paused:
+            self.room()
 
     def _effect(self, verb: str, outcome: Outcome) -> None:
-        if verb in ("PASS", "APOP") and outcome is OK:
-            self.user = self._name
-        elif verb == "UTF8" and outcome is OK:
-            self.utf8 = True
+        """What a reply does beside moving the phase."""
+        if verb in ("PASS", "APOP"):
+            self.user = self._name if outcome is OK else ""
+        elif verb == "UTF8":
+            self.utf8 = self.utf8 or outcome is OK
         elif verb == "STLS":
             if outcome is OK:
                 self.start_tls()
@@ -211,29 +184,19 @@ class Pop3Session(Session):
                 self.release_client()
         elif verb == "AUTH":
             self._asking = False
-            self._release()
-        if self.client.paused:
-            self.room()
+            self._tainted = bool(self.client.held)
+            self.release_client()
+            self._tainted = False
 
-    def _release(self) -> None:
-        self._tainted = bool(self.client.held)
-        self.release_client()
-        self._tainted = False
-
-    def _has_lines(self, entry: Command, command: PDU | None) -> bool:
-        rule = entry.multiline
-        if rule is Multiline.NEVER:
-            return False
-        return rule is Multiline.ALWAYS or command is not None and len(command.raw.split()) == 1
-
-    def _begin_lines(self, exchange: Exchange, entry: Command) -> None:
+    def _begin_lines(self, exchange: Exchange, entry: Command, lenient: bool) -> None:
         self._listing = exchange
-        if entry.message and exchange.transaction is not None:
-            self.transaction = exchange.transaction
-            self.open_message(Message(exchange.transaction.number, exchange.transaction, exchange.verb, self, self.time))
-            self.server.expect_content(self._lenient)
+        transaction = exchange.transaction
+        if transaction is not None:
+            self.transaction = transaction
+            self.open_message(Message(transaction.number, transaction, exchange.verb, self, self.time))
+            self.server.expect_content(lenient)
         else:
-            self.server.expect_content(self._lenient, self.limits.listing)
+            self.server.expect_content(lenient, self.limits.listing)
 
     def body_end(self, reader: Reader, head: bytes, size: int, ambiguous: bool) -> None:
         exchange, self._listing = self._listing, None
@@ -243,39 +206,37 @@ class Pop3Session(Session):
         if message is not None:
             self.close_message(not self._cut)
             note = f"message content, {size} octets"
-        pdu = self.emit(False, Kind.BODY, exchange.phase, exchange.verb, "", head, size, note=note,
-                        client_state=exchange.client_state, transaction=transaction.number if transaction else 0,
-                        command=exchange.command)
+        pdu = self.emit(False, Kind.BODY, exchange.phase, exchange.verb, "", head, size, exchange.client_state,
+                        transaction.number if transaction is not None else 0, None, exchange.command, note=note)
         if found := content_deviations(head, ambiguous):
             self.anomalies(found, pdu)
         self.transaction = None
         self.completed(exchange)
 
     def _continuation(self, exchange: Exchange, line: bytes, size: int) -> None:
-        pdu = self.emit(False, Kind.CONTINUATION, exchange.phase, exchange.verb, "+", line, size,
-                        client_state=exchange.client_state, command=exchange.command)
-        self.anomalies(dirty(line, size, SASL_LINE, self.utf8), pdu)
+        pdu = self.emit(False, Kind.CONTINUATION, exchange.phase, exchange.verb, "+", line, size, exchange.client_state, 0,
+                        None, exchange.command)
+        self.anomalies(deviations(line, size, grammar.SASL_LINE), pdu)
         self.answered(exchange, pdu)
         self._asking = True
         self.release_client()
 
-    def _not_a_status(self, line: bytes, size: int) -> None:
+    def _not_a_status(self, line: bytes, size: int, reading: ReplyLine) -> None:
         """A line without a status: one of an unknown command's multi-line reply, or nothing that the grammar knows."""
         if self._unasked is not None and size == len(line):
             self._listing, self._unasked = self._unasked, None
             self.server.expect_content(self._lenient, self.limits.listing)
             self.server.reread(line)
             return
-        pdu = self.emit(False, Kind.REPLY, self.phase, "", "", line, size, client_state=self.client_state)
+        pdu = self.emit(False, Kind.REPLY, self.phase, "", "", line, size, self.client_state)
         found = [("syntax_error", "no +OK, no -ERR")]
         if not self.pending:
             found.append(("reply_without_command", ""))
-        self.anomalies(found + dirty(line, size, REPLY_LINE, self.utf8), pdu)
+        self.anomalies(found + list(reading.found), pdu)
 
-    def _stray(self, line: bytes, size: int, status: str) -> None:
-        pdu = self.emit(False, Kind.REPLY, self.phase, "", status, line, size, client_state=self.client_state)
-        self.anomalies([("reply_without_command", "no command waits for it"),
-                        *dirty(line, size, REPLY_LINE, self.utf8)], pdu)
+    def _stray(self, line: bytes, size: int, reading: ReplyLine) -> None:
+        pdu = self.emit(False, Kind.REPLY, self.phase, "", reading.status, line, size, self.client_state)
+        self.anomalies([("reply_without_command", "no command waits for it"), *reading.found], pdu)
 
     # Secrets and bounds
 
@@ -295,10 +256,17 @@ class Pop3Session(Session):
             reader.resume()
 
 
-def _verb_shown(line: bytes, secret: tuple[int, int] | None) -> str:
+_EFFECTS = frozenset({"PASS", "APOP", "UTF8", "STLS", "AUTH"})
+
+
+def _has_lines(entry: Command, command: PDU | None) -> bool:
+    """Whether a successful reply to the command goes on up to a dot (RFC 1939 §3)."""
+    return entry.multiline is Multiline.ALWAYS or command is not None and len(command.raw.split()) == 1
+
+
+def _word_shown(line: bytes, secret: tuple[int, int] | None) -> str:
     """The word of an unknown command, for people and plugins; nothing when it may be a secret."""
     if secret is not None:
         return ""
     word = line[:32].split(maxsplit=1)
     return word[0].decode("ascii", "replace").upper() if word else ""
-

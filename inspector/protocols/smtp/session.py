@@ -25,11 +25,11 @@ from inspector.pdu import (
     Transaction,
 )
 from inspector.protocols.foreign import speaks
-from inspector.protocols.secret import argument_span, line_end, partial_span
+from inspector.protocols.line import agreed, argument_span, content_deviations, deviations, line_end, partial_span
 from inspector.protocols.smtp import grammar, phases
 from inspector.protocols.smtp.grammar import Command
 from inspector.reader import Reader
-from inspector.session import Observer, Session, content_deviations, dirty
+from inspector.session import Observer, Session
 
 REPLY_LINE: Final = 512
 """Octets of a reply line (RFC 5321 §4.5.3.1.5)."""
@@ -142,7 +142,8 @@ class SmtpSession(Session):
         transaction = exchange.transaction
         eight_bit = transaction is not None and "SMTPUTF8" in transaction.parameters
         shown = line if secret is None else line[:secret[0]] + b"*" * (secret[1] - secret[0]) + line[secret[1]:]
-        found += dirty(shown, size, command.line, eight_bit)
+        wrong = deviations(shown, size, command.line)
+        found += agreed(wrong) if wrong and eight_bit else wrong
         pdu = self.emit(True, Kind.COMMAND, exchange.phase, _word_shown(command, line, secret), "", line, size,
                         transaction=transaction.number if transaction else 0, secret=secret, details=details)
         if found:
@@ -233,7 +234,7 @@ class SmtpSession(Session):
         if outcome is None:
             self._not_a_reply(line, size)
             return
-        found = dirty(line, size, REPLY_LINE, True)
+        found = agreed(deviations(line, size, REPLY_LINE))
         if line[3:4] not in (b" ", b"\r", b"\n"):
             found.append(("syntax_error", "no blank after the reply code"))
         self._reply(line, size, line[:3], outcome, found)
@@ -258,7 +259,7 @@ class SmtpSession(Session):
         self._lines = []
         found: list[tuple[str, str]] = []
         for line in lines:
-            found += dirty(line, len(line), REPLY_LINE, True)
+            found += agreed(deviations(line, len(line), REPLY_LINE))
             if line[:3] != self._code:
                 found.append(("syntax_error", "the lines of a reply have different codes"))
         if self._cut_reply:
@@ -337,7 +338,7 @@ class SmtpSession(Session):
 
     def _not_a_reply(self, line: bytes, size: int) -> None:
         pdu = self.emit(False, Kind.REPLY, self.phase, "", "", line, size)
-        self.anomalies([("syntax_error", "no reply code"), *dirty(line, size, REPLY_LINE, True)], pdu)
+        self.anomalies([("syntax_error", "no reply code"), *agreed(deviations(line, size, REPLY_LINE))], pdu)
 
     # What replies do
 
