@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from inspector.pdu import FAILED, MORE, NOTHING, OK, Outcome
+from inspector.protocols.foreign import speaks
+from inspector.protocols.line import agreed, argument_span, deviations, line_end
 
 
 class Command(NamedTuple):
@@ -151,3 +153,129 @@ def enhanced(line: bytes) -> str:
     """The enhanced status code of a reply line, or an empty string (RFC 2034 §4, RFC 3463 §2)."""
     match = _ENHANCED.match(line, 4)
     return match[0].decode() if match else ""
+
+
+class CommandLine(NamedTuple):
+    """What a client's line says by itself, whatever the state of the session."""
+
+    command: Command
+    argument: bytes
+    details: Mapping[str, str]
+    """The path and parameters of MAIL and RCPT, the octets of BDAT."""
+    octets: int
+    """What a BDAT announces; -1 for everything else."""
+    secret: tuple[int, int] | None
+    """Where the secret stands in the line."""
+    found: tuple[tuple[str, str], ...]
+    """What is wrong with it: names of anomalies with their details."""
+
+
+class ReplyLine(NamedTuple):
+    """What a reply of one line says by itself."""
+
+    outcome: Outcome | None
+    """None for a line that does not begin with a reply code."""
+    status: str
+    details: Mapping[str, str]
+    found: tuple[tuple[str, str], ...]
+
+
+REPLY_LINE: Final = 512
+"""Octets of a reply line (RFC 5321 §4.5.3.1.5)."""
+SASL_LINE: Final = 12_288
+"""Octets of a SASL response line (RFC 4954 §4.4)."""
+REMEMBERED: Final = 96
+"""Octets of the longest line whose reading is remembered."""
+READINGS: Final = 2_048
+"""Readings remembered, of each direction.  Lines with secrets never are."""
+
+_commands: dict[bytes, CommandLine] = {}
+_replies: dict[bytes, ReplyLine] = {}
+
+
+def command_line(line: bytes, size: int) -> CommandLine:
+    """Reads a client's line; `size` is larger than the line when only its head was kept."""
+    reading = _commands.get(line)
+    if reading is None:
+        reading = _read_command(line, size)
+        if size <= REMEMBERED and reading.secret is None and len(_commands) < READINGS:
+            _commands[line] = reading
+    return reading
+
+
+def _read_command(line: bytes, size: int) -> CommandLine:
+    content = line[:line_end(line)] if line[-1:] == b"\n" else line
+    word, _, argument = content.partition(b" ")
+    found: list[tuple[str, str]] = []
+    command = COMMANDS.get(word)
+    if command is None:
+        command, word, argument = _uncommon(content, found)
+    verb = command.verb
+    details: Mapping[str, str] = NOTHING
+    octets = -1
+    wrong = command.arguments.fullmatch(argument) is None
+    if verb in ("MAIL", "RCPT"):
+        way = path(argument)
+        details = {"path": way.address, **way.parameters}
+    elif verb == "BDAT":
+        octets, last = chunk(argument) or (-1, False)
+        wrong = octets < 0
+        command = BDAT_LAST if last else command
+        details = NOTHING if wrong else {"octets": str(octets)}
+    if wrong:
+        found.append(("syntax_error", f"{verb} with these arguments"))
+    secret = argument_span(line, word, 1) if verb == "AUTH" else None
+    shown = line if secret is None else line[:secret[0]] + b"*" * (secret[1] - secret[0]) + line[secret[1]:]
+    found += deviations(shown, size, command.line)
+    return CommandLine(command, argument, details, octets, secret, tuple(found))
+
+
+def _uncommon(content: bytes, found: list[tuple[str, str]]) -> tuple[Command, bytes, bytes]:
+    """A word that is not in the table as it stands: odd capitals, odd blanks, or unknown."""
+    stripped = content.strip(b" \t")
+    word = stripped.split(b" ", 1)[0].split(b"\t", 1)[0]
+    if command := COMMANDS.get(word.upper()):
+        if stripped != content or stripped[len(word):len(word) + 1] == b"\t":
+            found.append(("syntax_error", "blanks where none may stand"))
+        return command, word, stripped[len(word) + 1:]
+    if other := speaks(content):
+        found.append(("cross_protocol", f"this is {other}"))
+    found.append(("unknown_command", ""))
+    return UNKNOWN, word, b""
+
+
+def reply_line(line: bytes, size: int) -> ReplyLine:
+    """Reads a reply of one line."""
+    reading = _replies.get(line)
+    if reading is None:
+        found = agreed(deviations(line, size, REPLY_LINE))
+        meaning = outcome(line)
+        if meaning is not None and line[3:4] not in (b" ", b"\r", b"\n"):
+            found.append(("syntax_error", "no blank after the reply code"))
+        reading = _read_reply(line, found, meaning)
+        if size <= REMEMBERED and len(_replies) < READINGS:
+            _replies[line] = reading
+    return reading
+
+
+def reply_lines(lines: list[bytes], code: bytes) -> ReplyLine:
+    """Reads a reply of several lines, the first of which has that code."""
+    found: list[tuple[str, str]] = []
+    for line in lines:
+        found += agreed(deviations(line, len(line), REPLY_LINE))
+        if line[:3] != code:
+            found.append(("syntax_error", "the lines of a reply have different codes"))
+    last = lines[-1]
+    return _read_reply(last, list(dict.fromkeys(found)), outcome(last) or FAILED)
+
+
+def _read_reply(line: bytes, found: list[tuple[str, str]], meaning: Outcome | None) -> ReplyLine:
+    status = line[:3].decode("ascii") if meaning is not None else ""
+    details: Mapping[str, str] = NOTHING
+    if line[5:6] == b"." and (code := enhanced(line)):
+        details = {"enhanced": code}
+        if status and code[0] != status[0]:
+            found.append(("syntax_error", "the enhanced status is of another class than the reply code"))
+    if status and status[0] not in "2345":
+        found.append(("syntax_error", "no such reply code"))
+    return ReplyLine(meaning, status, details, tuple(found))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from inspector.limits import Limits
-from inspector.machine import Machine
+from inspector.machine import Machine, moving
 from inspector.pdu import (
     FAILED,
     MORE,
@@ -24,17 +24,13 @@ from inspector.pdu import (
     Recipient,
     Transaction,
 )
-from inspector.protocols.foreign import speaks
-from inspector.protocols.line import agreed, argument_span, content_deviations, deviations, line_end, partial_span
+from inspector.protocols.line import agreed, content_deviations, line_end, partial_span
 from inspector.protocols.smtp import grammar, phases
-from inspector.protocols.smtp.grammar import Command
+from inspector.protocols.smtp.grammar import Command, ReplyLine
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 
-REPLY_LINE: Final = 512
-"""Octets of a reply line (RFC 5321 §4.5.3.1.5)."""
-SASL_LINE: Final = 12_288
-"""Octets of a SASL response line (RFC 4954 §4.4)."""
+_MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 
 
 class SmtpSession(Session):
@@ -71,29 +67,29 @@ class SmtpSession(Session):
         if self._asking:
             self._sasl_response(line, size)
             return
-        content = line[:-2] if line[-2:] == b"\r\n" else line.removesuffix(b"\n")
-        word, _, argument = content.partition(b" ")
-        found: list[tuple[str, str]] = []
-        command = grammar.COMMANDS.get(word)
-        if command is None:
-            command, word, argument = self._uncommon(content, found)
-        verb = command.verb
-        details: Mapping[str, str] = NOTHING
-        octets: int | None = None
-        if verb in ("MAIL", "RCPT"):
-            path = grammar.path(argument)
-            details = {"path": path.address, **path.parameters}
-        elif verb == "BDAT" and (chunk := grammar.chunk(argument)):
-            octets, self._last = chunk
-            command = grammar.BDAT_LAST if self._last else command
-            details = {"octets": str(octets)}
+        reading = grammar.command_line(line, size)
+        command, details = reading.command, reading.details
+        found = list(reading.found) if reading.found else []
         phase = self._announce(command, found)
-        if command.arguments.fullmatch(argument) is None or verb == "BDAT" and octets is None:
-            found.append(("syntax_error", f"{verb} with these arguments"))
-        exchange = Exchange(command.verb, phase, "", self._transaction_of(command, details), None, command)
-        self._emit_command(line, size, exchange, command, word, argument, details, found)
-        if octets is not None:
-            self._begin_chunk(exchange, octets)
+        transaction = self._transaction_of(command, details)
+        exchange = Exchange(command.verb, phase, "", transaction, None, command)
+        if self.pending and self.talked_early():
+            found.append(("early_talker", "the greeting was not there yet"))
+        secret = reading.secret
+        if secret is not None:
+            self._credentials(reading.argument, found)
+        elif command is grammar.UNKNOWN and self._tainted:
+            secret = (0, line_end(line))
+        pdu = self.emit(True, Kind.COMMAND, phase, _word_shown(command, line, secret), "", line, size, "",
+                        transaction.number if transaction is not None else 0, secret, None, details)
+        if command.verb == "AUTH" and secret is None:
+            self._mechanism = reading.argument.upper()
+        if found:
+            self.anomalies(agreed(found) if transaction and "SMTPUTF8" in transaction.parameters else found, pdu)
+        self.unanswered(exchange, pdu)
+        if reading.octets >= 0:
+            self._last = command is grammar.BDAT_LAST
+            self._begin_chunk(exchange, reading.octets)
         elif command.synchronises:
             self.client.paused = True
 
@@ -127,45 +123,11 @@ class SmtpSession(Session):
             self._opening = None
         return self._opening
 
-    def _emit_command(self, line: bytes, size: int, exchange: Exchange, command: Command, word: bytes, argument: bytes,
-                      details: Mapping[str, str], found: list[tuple[str, str]]) -> None:
-        if self.pending and self.talked_early():
-            found.append(("early_talker", "the greeting was not there yet"))
-        secret: tuple[int, int] | None = None
-        verb = command.verb
-        if verb == "AUTH":
-            secret = argument_span(line, word, 1)
-            if self._clear_mechanism(argument):
-                found.append(("cleartext_credentials", "AUTH without TLS"))
-        elif self._tainted and command is grammar.UNKNOWN:
-            secret = (0, line_end(line))
-        transaction = exchange.transaction
-        eight_bit = transaction is not None and "SMTPUTF8" in transaction.parameters
-        shown = line if secret is None else line[:secret[0]] + b"*" * (secret[1] - secret[0]) + line[secret[1]:]
-        wrong = deviations(shown, size, command.line)
-        found += agreed(wrong) if wrong and eight_bit else wrong
-        pdu = self.emit(True, Kind.COMMAND, exchange.phase, _word_shown(command, line, secret), "", line, size,
-                        transaction=transaction.number if transaction else 0, secret=secret, details=details)
-        if found:
-            self.anomalies(found, pdu)
-        self.unanswered(exchange, pdu)
-
-    def _uncommon(self, content: bytes, found: list[tuple[str, str]]) -> tuple[Command, bytes, bytes]:
-        """A word that is not in the table as it stands: odd capitals, odd blanks, or unknown."""
-        stripped = content.strip(b" \t")
-        word = stripped.split(b" ", 1)[0].split(b"\t", 1)[0]
-        if command := grammar.find(word):
-            if stripped != content or stripped[len(word):len(word) + 1] == b"\t":
-                found.append(("syntax_error", "blanks where none may stand"))
-            return command, word, stripped[len(word) + 1:]
-        if other := speaks(content):
-            found.append(("cross_protocol", f"this is {other}"))
-        found.append(("unknown_command", ""))
-        return grammar.UNKNOWN, word, b""
-
-    def _clear_mechanism(self, argument: bytes) -> bool:
+    def _credentials(self, argument: bytes, found: list[tuple[str, str]]) -> None:
+        """AUTH with an initial response: some mechanisms put the secret itself into it."""
         self._mechanism, _, initial = argument.upper().partition(b" ")
-        return bool(initial) and initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS
+        if initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
+            found.append(("cleartext_credentials", "AUTH without TLS"))
 
     def _sasl_response(self, line: bytes, size: int) -> None:
         exchange = self.pending[0]
@@ -173,9 +135,9 @@ class SmtpSession(Session):
         self.client.paused = True
         end = line_end(line)
         cancel = line[:end] == b"*"
-        found = [] if size <= SASL_LINE else [("line_too_long", f"{size} octets, {SASL_LINE} allowed")]
-        pdu = self.emit(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size,
-                        secret=None if cancel else (0, end))
+        found = [] if size <= grammar.SASL_LINE else [("line_too_long", f"{size} octets, {grammar.SASL_LINE} allowed")]
+        pdu = self.emit(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size, "", 0,
+                        None if cancel else (0, end))
         if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
         self.anomalies(found, pdu)
@@ -209,8 +171,8 @@ class SmtpSession(Session):
         if size:
             note = f"BDAT chunk, {size} octets" if chunked else f"message content, {size} octets"
             command = self.pending[-1].command if chunked and self.pending else None
-            pdu = self.emit(True, Kind.BODY, phases.DATA, "BDAT" if chunked else "DATA", "", head, size,
-                            transaction=number, command=command, note=note)
+            pdu = self.emit(True, Kind.BODY, phases.DATA, "BDAT" if chunked else "DATA", "", head, size, "", number, None,
+                            command, note=note)
             if found := content_deviations(head, ambiguous):
                 self.anomalies(found, pdu)
             if not chunked:
@@ -230,20 +192,17 @@ class SmtpSession(Session):
         if self._lines or line[3:4] == b"-":
             self._one_of_several(line, size)
             return
-        outcome = grammar.outcome(line)
-        if outcome is None:
-            self._not_a_reply(line, size)
-            return
-        found = agreed(deviations(line, size, REPLY_LINE))
-        if line[3:4] not in (b" ", b"\r", b"\n"):
-            found.append(("syntax_error", "no blank after the reply code"))
-        self._reply(line, size, line[:3], outcome, found)
+        reading = grammar.reply_line(line, size)
+        if reading.outcome is None:
+            self._not_a_reply(line, size, reading)
+        else:
+            self._reply(line, size, reading, reading.outcome)
 
     def _one_of_several(self, line: bytes, size: int) -> None:
         """A line of a reply of several; the last has no hyphen after its code (RFC 5321 §4.2.1)."""
         if not self._lines:
             if not line[:3].isdigit():
-                self._not_a_reply(line, size)
+                self._not_a_reply(line, size, grammar.reply_line(line, size))
                 return
             self._code, self._reply_size, self._cut_reply = line[:3], 0, False
         if self._reply_size + len(line) <= self.limits.reply:
@@ -252,19 +211,15 @@ class SmtpSession(Session):
             self._cut_reply = True
         self._reply_size += size
         if line[:3].isdigit() and line[3:4] != b"-":
-            self._finish_lines(line)
+            lines, self._lines = self._lines, []
+            self._finish_lines(lines, line)
 
-    def _finish_lines(self, last: bytes) -> None:
-        lines, size = self._lines, self._reply_size
-        self._lines = []
-        found: list[tuple[str, str]] = []
-        for line in lines:
-            found += agreed(deviations(line, len(line), REPLY_LINE))
-            if line[:3] != self._code:
-                found.append(("syntax_error", "the lines of a reply have different codes"))
+    def _finish_lines(self, lines: list[bytes], last: bytes) -> None:
+        reading = grammar.reply_lines(lines if lines[-1] is last else [*lines, last], self._code)
         if self._cut_reply:
-            found.append(("reply_too_long", f"{size} octets, {self.limits.reply} kept"))
-        self._reply(b"".join(lines), size, last[:3], grammar.outcome(last) or FAILED, list(dict.fromkeys(found)))
+            told = ("reply_too_long", f"{self._reply_size} octets, {self.limits.reply} kept")
+            reading = reading._replace(found=(*reading.found, told))
+        self._reply(b"".join(lines), self._reply_size, reading, reading.outcome or FAILED)
 
     def finish(self, time: int) -> None:
         super().finish(time)
@@ -289,44 +244,39 @@ class SmtpSession(Session):
             self._cut = True
             self.emit(False, Kind.REPLY, self.phase, "", self._code.decode("ascii"), b"".join(lines), self._reply_size)
 
-    def _reply(self, raw: bytes, size: int, code: bytes, outcome: Outcome, found: list[tuple[str, str]]) -> None:
-        pending = self.pending
-        status = code.decode("ascii")
-        details: Mapping[str, str] = NOTHING
-        if raw[5:6] == b"." and (enhanced := grammar.enhanced(raw)):
-            details = {"enhanced": enhanced}
-            if enhanced[0] != status[0]:
-                found.append(("syntax_error", "the enhanced status is of another class than the reply code"))
-        if code[0] not in b"2345":
-            found.append(("syntax_error", "no such reply code"))
+    def _reply(self, raw: bytes, size: int, reading: ReplyLine, outcome: Outcome) -> None:
+        pending, status = self.pending, reading.status
         if not pending:
-            pdu = self.emit(False, Kind.REPLY, self.phase, "", status, raw, size, details=details)
-            if status != "421":
-                found.append(("reply_without_command", "no command waits for it"))
-            self.anomalies(found, pdu)
+            self._stray(raw, size, reading)
             return
         exchange = pending[0]
-        verb = exchange.verb
-        command = exchange.command
-        transaction = exchange.transaction
+        verb, command, transaction = exchange.verb, exchange.command, exchange.transaction
         challenge = outcome is MORE and verb == "AUTH"
-        kind = Kind.GREETING if command is None else Kind.CONTINUATION if challenge else Kind.REPLY
         if not challenge and self._last_reply(exchange):
             del pending[0]
+        kind = Kind.GREETING if command is None else Kind.CONTINUATION if challenge else Kind.REPLY
         pdu = self.emit(False, kind, exchange.phase, "" if command is None else phases.SHOWN.get(verb, verb), status, raw,
-                        size, transaction=transaction.number if transaction else 0, command=command, details=details)
-        if found:
-            self.anomalies(found, pdu)
-        self.answered(exchange, pdu)
-        if exchange.due <= 0 or challenge:
+                        size, "", transaction.number if transaction is not None else 0, None, command, reading.details)
+        if reading.found:
+            self.anomalies(list(reading.found), pdu)
+        if self.observer.exchange_completed is not None:
+            self.answered(exchange, pdu)
+        final = exchange.due <= 0
+        if (final or challenge) and verb in _MOVING:
             self.settle(verb, outcome)
         effect = _EFFECTS.get(verb)
         if effect is not None:
             effect(self, exchange, outcome, status)
-        if exchange.due <= 0 and not challenge:
+        if final and not challenge:
             self.completed(exchange)
         if self.client.paused:
             self.room()
+
+    def _stray(self, raw: bytes, size: int, reading: ReplyLine) -> None:
+        """A reply that answers nothing; 421 may come at any time (RFC 5321 §3.8)."""
+        pdu = self.emit(False, Kind.REPLY, self.phase, "", reading.status, raw, size, "", 0, None, None, reading.details)
+        unasked = [] if reading.status == "421" else [("reply_without_command", "no command waits for it")]
+        self.anomalies([*reading.found, *unasked], pdu)
 
     def _last_reply(self, exchange: Exchange) -> bool:
         """Counts a final reply; True when no more are due (RFC 2033 §4.2)."""
@@ -336,9 +286,9 @@ class SmtpSession(Session):
         exchange.due -= 1
         return exchange.due <= 0
 
-    def _not_a_reply(self, line: bytes, size: int) -> None:
+    def _not_a_reply(self, line: bytes, size: int, reading: ReplyLine) -> None:
         pdu = self.emit(False, Kind.REPLY, self.phase, "", "", line, size)
-        self.anomalies([("syntax_error", "no reply code"), *agreed(deviations(line, size, REPLY_LINE))], pdu)
+        self.anomalies([("syntax_error", "no reply code"), *reading.found], pdu)
 
     # What replies do
 
