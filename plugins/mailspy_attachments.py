@@ -362,7 +362,7 @@ def slug(filename: str, content_type: str) -> str:
     extension = extension.strip()
     if not dot or not 0 < len(extension) <= EXTENSION or not (extension.isascii() and extension.isalnum()):
         stem, extension = plain, "" if plain else _EXTENSIONS.get(content_type, "bin")
-    stem = _OUTSIDE.sub("-", stem).strip("-")[:SLUG] or "unnamed"
+    stem = _OUTSIDE.sub("-", stem).strip("-")[:SLUG].rstrip("-") or "unnamed"
     return f"{stem}.{extension}" if extension else stem
 
 

@@ -6,8 +6,9 @@ import random
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from inspector import Address, Finding, Flow, Message, Part, Recipient, Transaction
 from mailspy_mime import plugin
+
+from inspector import Address, Finding, Flow, Message, Part, Recipient, Transaction
 
 MIME = plugin()
 

@@ -1,4 +1,4 @@
-"""Any octets in any cutting give the same findings; well-formed messages are read as the standard library reads them."""
+"""Any octets in any cutting give the same findings; well-formed mail is read as the standard library reads it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import email.policy
 import random
 from email.message import EmailMessage
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mime_kit import cut, cuttings, read
 
 ATOMS = [
-    b"\r\n", b"\n", b"\r", b"-", b"--", b"--b", b"--bb", b"--b--", b"--bb--", b"\r\n\r\n", b"=", b"==", b"QUJD", b"Q", b"=41",
-    b" ", b"\x00", b"\xff", b": ", b"=\r\n", b"A=", b"Subject: x", b"=?utf-8?q?=41?=",
+    b"\r\n", b"\n", b"\r", b"-", b"--", b"--b", b"--bb", b"--b--", b"--bb--", b"\r\n\r\n", b"=", b"==", b"QUJD", b"Q",
+    b"=41", b" ", b"\x00", b"\xff", b": ", b"=\r\n", b"A=", b"Subject: x", b"=?utf-8?q?=41?=",
     b"Content-Type: multipart/mixed; boundary=b\r\n", b"Content-Type: multipart/digest; boundary=bb\r\n",
     b"Content-Type: message/rfc822\r\n", b"Content-Transfer-Encoding: base64\r\n",
-    b"Content-Transfer-Encoding: quoted-printable\r\n", b"Content-Disposition: attachment; filename*0=a; filename*1*=%41\r\n",
+    b"Content-Transfer-Encoding: quoted-printable\r\n",
+    b"Content-Disposition: attachment; filename*0=a; filename*1*=%41\r\n",
 ]
 
 

@@ -8,10 +8,10 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, strategies as st
-from mime_kit import cut, cuttings
-
+from hypothesis import given
+from hypothesis import strategies as st
 from mailspy_mime.decoders import Base64, Decoder, QuotedPrintable
+from mime_kit import cut, cuttings
 
 
 def decode(make: Callable[[], Decoder], pieces: list[bytes]) -> bytes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
-
+from hypothesis import given
+from hypothesis import strategies as st
 from mailspy_mime import limits
 from mailspy_mime.entity import describe
 from mailspy_mime.fields import read, unfold

@@ -7,9 +7,8 @@ import tracemalloc
 from itertools import repeat
 
 import pytest
-from mime_kit import read
-
 from mailspy_mime import limits
+from mime_kit import read
 
 
 def test_containers_within_each_other() -> None:
@@ -83,8 +82,8 @@ HOSTILE = {
     "comments": b"Content-Type: text/plain; " + b"( " * 500_000 + b"\r\n\r\n",
     "sections": b"Content-Disposition: attachment" + b"".join(b"; filename*%d=a" % n for n in range(50_000)),
     "addresses": b"To: " + b"a@b.example, " * 80_000 + b"\r\n\r\n",
-    "delimiters like": b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(99))
-                       + b"--b\r\n" * 200_000,
+    "like delimiters": b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
+                                for n in range(99)) + b"--b\r\n" * 200_000,
     "rfc822": b"Content-Type: message/rfc822\r\n\r\n" * 30_000,
     "octets": bytes(range(256)) * 4_000,
 }

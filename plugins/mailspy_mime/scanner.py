@@ -100,7 +100,7 @@ class Scanner:
             return place + room
         if found >= 0 and self._hit:
             self._begin(data[place:end])
-            return self._delimit(data, end)
+            return self._delimit(data, end) if self._tree.delimiters else end
         if found < 0 and end == self._blank < len(data):
             self._begin(data[place:end])
             return end + (2 if data[end + 1] == _CR else 1)
