@@ -132,6 +132,25 @@ def test_stray_packets_open_nothing() -> None:
     assert reassembled(up(3), up(3, flags=FIN), up(3, flags=RST)) == ([], [])
 
 
+def test_packets_from_where_they_go_to() -> None:
+    """A forged packet with one end twice is no fault."""
+    land = Packet(CLIENT, CLIENT, 1, SYN, b"x", 0, b"")
+    events, _warnings = reassembled(land, land._replace(seq=9), land._replace(seq=10, flags=ACK | FIN))
+    assert isinstance(events[0], Opened)
+
+
+def test_what_waits_is_not_lost_to_damage(tmp_path: Path) -> None:
+    """Octets that wait for others are given before the damage is told."""
+    path = tmp_path / "a"
+    path.write_bytes(
+        blocks_of(">") + enhanced(">", 1, frame_of(b"a", 1)) + enhanced(">", 1, frame_of(b"c", 3)) + b"x" * 8
+    )
+    events: list[Event] = []
+    with pytest.raises(CaptureError):
+        events.extend(read(str(path)))
+    assert sent(events) == b"ac"
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 60), st.integers(0, 31), st.binary(max_size=9)), max_size=40))
 def test_any_packets(packets: list[tuple[bool, int, int, bytes]]) -> None:
     """Any packets in any order: no fault, events of open flows only, nothing after the end of a direction."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from inspector.capture.blocks import frames
+from inspector.capture.blocks import Frame, frames
 from inspector.capture.reassembly import Reassembly
 from inspector.errors import CaptureError
 from inspector.formats.packet import Packet, Skipped, dissect
@@ -48,20 +48,28 @@ def read_all(paths: Iterable[str], warn: Warn = _ignore) -> Iterator[Event]:
 
 
 def _file(path: str, reassembly: Reassembly, limited: _Limited) -> Iterator[Event]:
-    skipped: set[Skipped] = set()
     try:
         stream = open(path, "rb", buffering=BUFFER)  # noqa: SIM115 - closed below; OSError is for the opening alone
     except OSError as error:
         raise CaptureError(f"{path}: cannot be opened: {error.strerror}") from error
     with stream:
-        for link, time, data in frames(stream, path, limited.plain):
-            packet = dissect(link, data)
-            if isinstance(packet, Packet):
-                yield from reassembly.feed(packet, time)
-            elif packet not in skipped:
-                skipped.add(packet)
-                limited.told(f"{packet} are not read")
+        try:
+            yield from _events(frames(stream, path, limited.plain), reassembly, limited)
+        except CaptureError:
+            yield from reassembly.finish()
+            raise
     yield from reassembly.finish()
+
+
+def _events(source: Iterator[Frame], reassembly: Reassembly, limited: _Limited) -> Iterator[Event]:
+    skipped: set[Skipped] = set()
+    for link, time, data in source:
+        packet = dissect(link, data)
+        if isinstance(packet, Packet):
+            yield from reassembly.feed(packet, time)
+        elif packet not in skipped:
+            skipped.add(packet)
+            limited.told(f"{packet} are not read")
 
 
 class _Limited:

@@ -173,7 +173,9 @@ class Reassembly:
         if not half.connection.closed:
             self._flush(half)
             self._flush(half.peer)
-        del self._halves[half.sender + half.peer.sender], self._halves[half.peer.sender + half.sender]
+        # A forged packet may come from where it goes to; then the two keys are one.
+        self._halves.pop(half.sender + half.peer.sender, None)
+        self._halves.pop(half.peer.sender + half.sender, None)
 
     def _reset(self, half: _Half) -> None:
         self._flush(half)
