@@ -130,7 +130,7 @@ def assert_replay_equals_live(run: Run, replaying: subprocess.Popen[bytes]) -> N
     assert replaying.returncode == 0, complaints.decode()
     replayed, live = parsed(out.decode()), run.events()
     for number, (one, other) in enumerate(zip(replayed, live, strict=False)):
-        assert one == other, f"event {number} (replayed, live)"
+        assert one == other, f"event {number}: replayed {one}, live {other}"
     assert len(replayed) == len(live), (replayed[len(live):], live[len(replayed):])
 
 
@@ -213,6 +213,12 @@ def normalised(seen: Any) -> Any:
     if isinstance(seen, dict):
         return {key: normalised(value) for key, value in seen.items()}
     return seen
+
+
+def readings(run: Run, flow: int, direction: str) -> list[Event]:
+    """The PDUs of one direction of a flow without what may differ: when, in which order with the others, which ids."""
+    return [normalised({key: value for key, value in pdu.items() if key not in ("time", "number", "flow")})
+            for pdu in run.pdus(flow=flow, direction=direction)]
 
 
 Story = Callable[[int], Any]

@@ -290,7 +290,7 @@ class Dovecot:
             os.chown(path, _NOBODY, _NOBODY)
 
     def stored(self, user: str) -> list[bytes]:
-        """The messages in the user's mailbox, as they lie on the disk, in the order of their arrival."""
+        """The messages in the user's mailbox, as they lie on the disk."""
         self.settle()
         return stored(self.folder / "homes" / user / "Maildir")
 
@@ -300,9 +300,9 @@ class Dovecot:
 
 
 def stored(maildir: Path) -> list[bytes]:
-    """The messages of a maildir, oldest first."""
+    """The messages of a maildir, in the order of their bodies: that of their arrival is left to chance."""
     files = [file for name in ("new", "cur") if (maildir / name).exists() for file in (maildir / name).iterdir()]
-    return [file.read_bytes() for file in sorted(files, key=lambda file: (file.stat().st_mtime_ns, file.name))]
+    return sorted((file.read_bytes() for file in files), key=lambda content: content.partition(b"\n\n")[2])
 
 
 # Postfix

@@ -12,7 +12,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -215,10 +215,6 @@ def random_cuts(seed: int) -> Cut:
     return cut
 
 
-CUTS: Final[dict[str, Cut]] = {"single bytes": single_bytes, "random 1": random_cuts(1), "random 2": random_cuts(2)}
-"""Ways to cut that must make no difference."""
-
-
 @dataclass(frozen=True)
 class Faults:
     """What the relay does to one direction."""
@@ -233,13 +229,16 @@ class Faults:
 
 
 HARMLESS: Final = Faults()
+CUTS: Final = [HARMLESS, Faults(cut=single_bytes), *(Faults(cut=random_cuts(seed)) for seed in range(4))]
+"""Ways to cut, the first one none at all, that must make no difference."""
 
 
 class Shim(_Listener):
     """A relay in front of a server that does harm: put it between client and proxy, or between proxy and server."""
 
-    def __init__(self, scheme: str, target: int, *, to_server: Faults = HARMLESS, to_client: Faults = HARMLESS,
-                 port: int = 0) -> None:
+    def __init__(self, scheme: str, target: int, *, to_server: Sequence[Faults] = (HARMLESS,),
+                 to_client: Sequence[Faults] = (HARMLESS,), port: int = 0) -> None:
+        """The faults of each direction, one for each connection, the last one again and again."""
         self.scheme = scheme
         self._target = target
         self._to_server = to_server
@@ -254,7 +253,8 @@ class Shim(_Listener):
             for end in (connection, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 end.settimeout(PATIENCE)
-            _relay(connection, server, self._to_server, self._to_client)
+            plans = (self._to_server, self._to_client)
+            _relay(connection, server, *(plan[min(number, len(plan) - 1)] for plan in plans))
 
 
 def _relay(client: socket.socket, server: socket.socket, to_server: Faults, to_client: Faults) -> None:

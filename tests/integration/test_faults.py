@@ -175,7 +175,7 @@ def test_a_network_that_drops_what_follows(proxied: Proxied) -> None:
             return
 
     with ScriptedServer("pop3", lost) as server, \
-            Shim("pop3", server.port, to_server=Faults(limit=15, then="reset", delay=0.05)) as network, \
+            Shim("pop3", server.port, to_server=[Faults(limit=15, then="reset", delay=0.05)]) as network, \
             proxied(network) as run, call(run.port) as line:
         line.line()
         line.ask(b"NOOP\r\n")
