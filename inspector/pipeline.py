@@ -169,7 +169,8 @@ class Inspector:
             return data
         session = self.session
         if session is None:
-            return masked_lines(data)
+            waiting = b"".join(piece for sender, piece, _ in self._waiting if sender)
+            return masked_lines(waiting)[-len(data):]
         reader = session.client
         if reader.buffer or reader.held_size or self.seen or reader.long_head:
             return masked(session, data)

@@ -62,7 +62,7 @@ class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
     __slots__ = ("_cut", "_early", "client", "flow", "gate", "limits", "machine", "message", "number", "observer", "pending",
-                 "seen", "server", "sink", "time", "tls", "transaction", "user")
+                 "seen", "server", "sink", "taint", "time", "tls", "transaction", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -85,6 +85,8 @@ class Session:
         """Who is logged in, where that crossed in the clear; else empty."""
         self.tls = False
         """TLS has been agreed on: what follows cannot be read."""
+        self.taint = 0
+        """Up to this offset of the client's stream every line is taken for secret: it came before the answer to AUTH."""
         self.gate: Gate | None = None
         """Where the verdicts of judges take effect; None offline, and when nobody judges."""
         self.seen: list[PDU] | None = None
@@ -208,6 +210,12 @@ class Session:
             self.anomaly("early_content", f"{self.client.held_size} octets did not wait for the reply")
         self.client.resume()
 
+    def release_tainted(self) -> None:
+        """The same after AUTH: nobody can tell a password that came too early from a command."""
+        if self.client.held:
+            self.taint = self.client.position
+        self.release_client()
+
     def synchronising(self) -> bool:
         """Whether an unanswered command must be answered before the client's next octets can be read."""
         return any(exchange.entry is not None and exchange.entry.synchronises for exchange in self.pending)
@@ -272,11 +280,11 @@ class Session:
     def partial_line(self, reader: Reader, rest: bytes) -> None:
         """A line without its end, at the end of the stream."""
         kind = Kind.COMMAND if reader.client else Kind.REPLY
-        self.emit(reader.client, kind, self.phase, "", "", rest, len(rest), client_state=self.client_state,
-                  secret=self.partial_secret(rest) if reader.client else None)
+        self.emit(reader.client, kind, self.phase, "", "", rest, len(rest), self.client_state, 0,
+                  self.partial_secret(rest) if reader.client else None)
 
     def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
-        """Where a secret stands in the beginning of a client's line."""
+        """Where a secret stands in the client's line that begins so."""
         return None
 
     def secret_held(self) -> bool:
@@ -302,16 +310,17 @@ class Session:
 
     def opaque_seen(self, reader: Reader, head: bytes, size: int, record: bool) -> None:
         """A TLS record, or octets that nobody reads."""
+        early = self.tls and not record and reader.step is Reader.record
+        secret: tuple[int, int] | None = None
+        note = ""
         if record:
             note = f"{self.observer.describe_record(head)}, {size} octets"
-        else:
-            note = "" if size <= len(head) and size < 512 else f"{size} octets not read"
-        early = self.tls and not record and reader.step is Reader.record
-        pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, note=note,
-                        client_state=self.client_state,
-                        secret=(0, len(head)) if reader.client and early and self._looks_secret(head) else None)
+        elif not early:
+            note = f"{size} octets not read"
+            secret = (0, len(head)) if reader.client else None
+        elif reader.client:
+            secret = self.partial_secret(head)
+        pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, self.client_state, 0, secret, None,
+                        NOTHING, note)
         if early:
             self.anomaly("plaintext_after_starttls", "clear text where a TLS record was due", pdu)
-
-    def _looks_secret(self, head: bytes) -> bool:
-        return self.partial_secret(head) is not None

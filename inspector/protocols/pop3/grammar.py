@@ -56,7 +56,7 @@ _OPTIONAL_NUMBER: Final = rb"(\d{1,10})?"
 _COMMANDS: Final = (
     _command("USER", rb".+", "RFC 1939 §7"),
     _command("PASS", rb".+", "RFC 1939 §7", secret=0),
-    _command("APOP", rb"\S+ [0-9a-fA-F]{32}", "RFC 1939 §7", secret=1),
+    _command("APOP", rb"\S+ \S+", "RFC 1939 §7", secret=1),
     _command("STAT", rb"([^ \t]+)?", "RFC 1939 §5"),
     _command("LIST", _OPTIONAL_NUMBER, "RFC 1939 §5", Multiline.WITHOUT_ARGUMENT),
     _command("RETR", _NUMBER, "RFC 1939 §5", Multiline.ALWAYS, message=True),
@@ -112,6 +112,8 @@ class ReplyLine(NamedTuple):
     found: tuple[tuple[str, str], ...]
 
 
+TAINTED: Final = CommandLine(UNKNOWN, b"", None, (("unknown_command", ""),))
+"""What stands for a line that may be a secret sent too early: it is not read."""
 COMMAND_LINE: Final = 255
 """Octets of a command line (RFC 2449 §4)."""
 SASL_LINE: Final = 12_288

@@ -20,7 +20,7 @@ _MOVING = moving(phases.PHASES) | moving(phases.CLIENT)
 class Pop3Session(Session):
     """What is known of a POP3 flow."""
 
-    __slots__ = ("_asking", "_lenient", "_listing", "_mechanism", "_name", "_tainted", "_unasked", "automaton",
+    __slots__ = ("_asking", "_lenient", "_listing", "_mechanism", "_name", "_unasked", "automaton",
                  "transactions", "utf8")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
@@ -41,8 +41,6 @@ class Pop3Session(Session):
         """An unknown command that succeeded: further lines may follow, nobody can tell but by what comes."""
         self._lenient = False
         """The server ends its lines by LF alone."""
-        self._tainted = False
-        """What the reader is about to read was held while a secret could be in it."""
 
     @property
     def client_state(self) -> str:
@@ -54,7 +52,8 @@ class Pop3Session(Session):
         if self._asking:
             self._sasl_response(line, size)
             return
-        reading = grammar.command_line(line, size)
+        tainted = self.client.offset - size < self.taint
+        reading = grammar.TAINTED if tainted else grammar.command_line(line, size)
         command = reading.command
         verb = command.verb
         found = list(reading.found) if reading.found else []
@@ -78,7 +77,7 @@ class Pop3Session(Session):
             found.append(("early_talker", "the greeting was not there yet"))
         secret = reading.secret
         if command is grammar.UNKNOWN:
-            if self._tainted:
+            if tainted:
                 secret = (0, line_end(line))
             verb = _word_shown(line, secret)
         transaction = exchange.transaction
@@ -184,9 +183,7 @@ class Pop3Session(Session):
                 self.release_client()
         elif verb == "AUTH":
             self._asking = False
-            self._tainted = bool(self.client.held)
-            self.release_client()
-            self._tainted = False
+            self.release_tainted()
 
     def _begin_lines(self, exchange: Exchange, entry: Command, lenient: bool) -> None:
         self._listing = exchange
@@ -219,7 +216,7 @@ class Pop3Session(Session):
         self.anomalies(deviations(line, size, grammar.SASL_LINE), pdu)
         self.answered(exchange, pdu)
         self._asking = True
-        self.release_client()
+        self.release_tainted()
 
     def _not_a_status(self, line: bytes, size: int, reading: ReplyLine) -> None:
         """A line without a status: one of an unknown command's multi-line reply, or nothing that the grammar knows."""
@@ -241,7 +238,7 @@ class Pop3Session(Session):
     # Secrets and bounds
 
     def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
-        if self._asking:
+        if self._asking or self.client.offset < self.taint:
             return None if rest.strip() == b"*" else (0, line_end(rest))
         return partial_span(rest, grammar.SECRET_WORDS)
 

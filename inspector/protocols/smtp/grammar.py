@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from inspector.pdu import FAILED, MORE, NOTHING, OK, Outcome
 from inspector.protocols.foreign import speaks
-from inspector.protocols.line import agreed, argument_span, deviations, line_end
+from inspector.protocols.line import agreed, argument_span, deviations, line_end, partial_span
 
 
 class Command(NamedTuple):
@@ -79,7 +79,8 @@ BDAT_CHUNK: Final = COMMANDS[b"BDAT"]
 BDAT_LAST: Final = BDAT_CHUNK._replace(verb="BDAT LAST")
 END_OF_DATA: Final = _command("END OF DATA", rb"", "RFC 5321 §4.1.1.4")
 
-SECRET_WORDS: Final = (b"AUTH",)
+SECRET_WORDS: Final = (b"PASS", b"APOP", b"AUTH")
+"""Words before a secret; those of POP3 among them, for a client that has the wrong port."""
 
 CLEARTEXT_MECHANISMS: Final = frozenset({b"PLAIN", b"LOGIN", b"XOAUTH2", b"OAUTHBEARER", b"XOAUTH"})
 """SASL mechanisms whose responses hold the secret itself (RFC 4616, RFC 7628)."""
@@ -180,6 +181,8 @@ class ReplyLine(NamedTuple):
     found: tuple[tuple[str, str], ...]
 
 
+TAINTED: Final = CommandLine(UNKNOWN, b"", NOTHING, -1, None, (("unknown_command", ""),))
+"""What stands for a line that may be a secret sent too early: it is not read."""
 REPLY_LINE: Final = 512
 """Octets of a reply line (RFC 5321 §4.5.3.1.5)."""
 SASL_LINE: Final = 12_288
@@ -224,7 +227,9 @@ def _read_command(line: bytes, size: int) -> CommandLine:
         details = NOTHING if wrong else {"octets": str(octets)}
     if wrong:
         found.append(("syntax_error", f"{verb} with these arguments"))
-    secret = argument_span(line, word, 1) if verb == "AUTH" else None
+    secret = partial_span(line, SECRET_WORDS) if command is UNKNOWN else None
+    if verb == "AUTH":
+        secret = argument_span(line, word, 1)
     shown = line if secret is None else line[:secret[0]] + b"*" * (secret[1] - secret[0]) + line[secret[1]:]
     found += deviations(shown, size, command.line)
     return CommandLine(command, argument, details, octets, secret, tuple(found))

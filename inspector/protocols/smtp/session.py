@@ -36,7 +36,7 @@ _MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 class SmtpSession(Session):
     """What is known of an SMTP flow."""
 
-    __slots__ = ("_asking", "_code", "_cut_reply", "_last", "_lines", "_mechanism", "_opening", "_reply_size", "_tainted",
+    __slots__ = ("_asking", "_code", "_cut_reply", "_last", "_lines", "_mechanism", "_opening", "_reply_size",
                  "lmtp", "transactions")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
@@ -51,8 +51,6 @@ class SmtpSession(Session):
         self._asking = False
         """The server waits for a SASL response."""
         self._mechanism = b""
-        self._tainted = False
-        """What the reader is about to read was held while a secret could be in it."""
         self._last = False
         """The BDAT chunk in hand is the last of its message."""
         self._lines: list[bytes] = []
@@ -67,7 +65,8 @@ class SmtpSession(Session):
         if self._asking:
             self._sasl_response(line, size)
             return
-        reading = grammar.command_line(line, size)
+        tainted = self.client.offset - size < self.taint
+        reading = grammar.TAINTED if tainted else grammar.command_line(line, size)
         command, details = reading.command, reading.details
         found = list(reading.found) if reading.found else []
         phase = self._announce(command, found)
@@ -76,14 +75,12 @@ class SmtpSession(Session):
         if self.pending and self.talked_early():
             found.append(("early_talker", "the greeting was not there yet"))
         secret = reading.secret
-        if secret is not None:
+        if command.verb == "AUTH":
             self._credentials(reading.argument, found)
-        elif command is grammar.UNKNOWN and self._tainted:
+        elif tainted:
             secret = (0, line_end(line))
         pdu = self.emit(True, Kind.COMMAND, phase, _word_shown(command, line, secret), "", line, size, "",
                         transaction.number if transaction is not None else 0, secret, None, details)
-        if command.verb == "AUTH" and secret is None:
-            self._mechanism = reading.argument.upper()
         if found:
             self.anomalies(agreed(found) if transaction and "SMTPUTF8" in transaction.parameters else found, pdu)
         self.unanswered(exchange, pdu)
@@ -124,9 +121,9 @@ class SmtpSession(Session):
         return self._opening
 
     def _credentials(self, argument: bytes, found: list[tuple[str, str]]) -> None:
-        """AUTH with an initial response: some mechanisms put the secret itself into it."""
+        """AUTH, perhaps with an initial response: some mechanisms put the secret itself into it."""
         self._mechanism, _, initial = argument.upper().partition(b" ")
-        if initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
+        if initial and initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
             found.append(("cleartext_credentials", "AUTH without TLS"))
 
     def _sasl_response(self, line: bytes, size: int) -> None:
@@ -343,14 +340,12 @@ class SmtpSession(Session):
 
     def _auth_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         self._asking = outcome is MORE
-        self._tainted = bool(self.client.held) and not self._asking
-        self.release_client()
-        self._tainted = False
+        self.release_tainted()
 
     # Secrets and bounds
 
     def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
-        if self._asking:
+        if self._asking or self.client.offset < self.taint:
             return None if rest.strip() == b"*" else (0, line_end(rest))
         return partial_span(rest, grammar.SECRET_WORDS)
 

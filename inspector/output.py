@@ -1,0 +1,313 @@
+"""Where lines for people and programs go: standard output, standard error, log files.
+
+Rules.  Writers hand over whole lines.  Live, a reader that does not read (Ctrl-S, a full pipe) never stops the traffic: a thread
+writes, a bounded queue waits, and past its bound lines are dropped, counted and told.  Offline there is no traffic to hold up, so
+writing waits for the reader and nothing is dropped.  A reader that has gone, or a full disk, is never an exception.
+
+Knows descriptors.  Must not know what is written on them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from inspector.errors import OptionError
+from inspector.text import sanitise
+
+BLOCK: Final = 65_536
+"""Octets gathered before they are written; a pipe of Linux holds as many."""
+QUEUE: Final = 8 * 1024 * 1024
+"""Octets that wait for a reader, live: some 40,000 lines.  Past it lines are dropped and counted."""
+PATIENCE: Final = 2.0
+"""Seconds that the end of the program waits for a reader that does not read."""
+
+Alarm = Callable[[str], None]
+"""Takes one line for the person who runs the program."""
+
+
+class Device(Protocol):
+    """What takes the blocks of an output."""
+
+    broken: bool
+    """Nobody reads any more."""
+
+    def send(self, block: bytes) -> None:
+        """Takes whole lines; never raises for what the other side does."""
+
+    def close(self) -> None:
+        """Sends what is left."""
+
+
+class Direct:
+    """Writes at once: regular files always, everything when there is no traffic to hold up."""
+
+    def __init__(self, descriptor: int, name: str, alarm: Alarm) -> None:
+        self.broken = False
+        self.lost = 0
+        """Lines that there was no room for."""
+        self._descriptor = descriptor
+        self._name = name
+        self._alarm = alarm
+        self._tail = b""
+        """The rest of a line that was torn when the disk became full."""
+
+    def send(self, block: bytes) -> None:
+        """Writes a block whole, or counts the lines that did not fit."""
+        if self.broken:
+            return
+        pending, self._tail = self._tail, b""
+        data = pending + block
+        try:
+            rest = write_all(self._descriptor, data)
+        except OSError as error:
+            self.broken = True
+            self._alarm(f"{self._name}: {error.strerror}; nothing more is written there")
+            return
+        if rest is None:
+            self.broken = True
+        elif rest:
+            written = len(data) - len(rest)
+            self._no_room(rest, data[written - 1:written] != b"\n" if written else bool(pending))
+
+    def _no_room(self, rest: bytes, torn: bool) -> None:
+        """Keeps the rest of a line that was begun, so that the file has whole lines when there is room again."""
+        if torn:
+            self._tail = rest[:rest.find(b"\n") + 1]
+        if not self.lost:
+            self._alarm(f"{self._name}: no room: lines are lost until there is some; the traffic goes on")
+        self.lost += rest.count(b"\n", len(self._tail))
+
+    def close(self) -> None:
+        """Completes a torn line, if there is room again; says what was lost."""
+        if self._tail:
+            self.send(b"")
+        if self.lost:
+            self._alarm(f"{self._name}: {self.lost} lines were lost for want of room")
+
+
+class Background:
+    """Writes in a thread of its own: pipes and terminals, live."""
+
+    def __init__(self, descriptor: int, name: str, alarm: Alarm, bound: int = QUEUE) -> None:
+        self.dropped = 0
+        """Lines dropped because nobody read."""
+        self._device = Direct(descriptor, name, alarm)
+        self._name = name
+        self._alarm = alarm
+        self._bound = bound
+        self._blocks: deque[bytes] = deque()
+        self._waiting = 0
+        self._closing = False
+        self._change = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def broken(self) -> bool:
+        """Nobody reads any more."""
+        return self._device.broken
+
+    def send(self, block: bytes) -> None:
+        """Queues a block, or drops its lines when the queue is full."""
+        if self._device.broken:
+            return
+        if self._waiting + len(block) > self._bound:
+            if not self.dropped:
+                self._alarm(f"{self._name}: its reader does not read; lines are dropped until it does, the traffic goes on")
+            self.dropped += block.count(b"\n")
+            return
+        with self._change:
+            self._blocks.append(block)
+            self._waiting += len(block)
+            self._change.notify()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"write {self._name}", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._blocks or self._closing)
+                if not self._blocks:
+                    return
+                block = self._blocks.popleft()
+            self._device.send(block)
+            with self._change:
+                self._waiting -= len(block)
+
+    def close(self) -> None:
+        """Waits for the reader, but no longer than `PATIENCE`; says what was dropped."""
+        with self._change:
+            self._closing = True
+            self._change.notify()
+        if self._thread is not None:
+            self._thread.join(PATIENCE)
+            if self._thread.is_alive():
+                self.dropped += sum(block.count(b"\n") for block in list(self._blocks))
+        if self.dropped:
+            self._alarm(f"{self._name}: {self.dropped} lines were dropped: the reader did not read them in time")
+
+
+def write_all(descriptor: int, data: bytes) -> bytes | None:
+    """Writes `data`; returns what there was no room for, or None when nobody reads.  Raises OSError for other faults."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view):]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.EBADF):
+                return None
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                return bytes(view)
+            raise
+    return b""
+
+
+class Output:
+    """One place that lines are written to; gathers them into blocks."""
+
+    __slots__ = ("_buffer", "_device", "descriptor", "name")
+
+    def __init__(self, descriptor: int, name: str, device: Device) -> None:
+        self.descriptor = descriptor
+        self.name = name
+        self._device = device
+        self._buffer = bytearray()
+
+    @property
+    def terminal(self) -> bool:
+        """Whether a person looks at it."""
+        try:
+            return os.isatty(self.descriptor)
+        except OSError:
+            return False
+
+    @property
+    def broken(self) -> bool:
+        """Nobody reads any more: what is written is thrown away."""
+        return self._device.broken
+
+    def write(self, lines: bytes) -> None:
+        """Takes whole lines, with their ends."""
+        buffer = self._buffer
+        buffer += lines
+        if len(buffer) >= BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands on what was gathered."""
+        if self._buffer:
+            block = bytes(self._buffer)
+            self._buffer.clear()
+            self._device.send(block)
+
+    def close(self) -> None:
+        """Writes everything that is left."""
+        self.flush()
+        self._device.close()
+
+
+class Outputs:
+    """All outputs of a run."""
+
+    def __init__(self, live: bool = False) -> None:
+        """`live`: there is traffic that no reader may hold up."""
+        self._live = live
+        self._outputs: dict[str, Output] = {}
+        self._files: list[int] = []
+        self._speaking = threading.Lock()
+
+    @property
+    def broken(self) -> bool:
+        """Nobody reads standard output any more."""
+        output = self._outputs.get("standard output")
+        return output is not None and output.broken
+
+    def stdout(self) -> Output:
+        """Standard output."""
+        return self._standard(1, "standard output", self.notice)
+
+    def stderr(self) -> Output:
+        """Standard error, for people."""
+        return self._standard(2, "standard error", lambda line: None)
+
+    def _standard(self, descriptor: int, name: str, alarm: Alarm) -> Output:
+        if name not in self._outputs:
+            self._outputs[name] = self._output(descriptor, name, alarm)
+        return self._outputs[name]
+
+    def open(self, path: str) -> Output:
+        """A file that lines are added to; made readable by its owner alone.  Raises OptionError.
+
+        The same path twice is the same output.
+        """
+        key = f"file {path}"
+        if key not in self._outputs:
+            descriptor = open_private(path)
+            self._files.append(descriptor)
+            if stat.S_ISREG(mode := os.fstat(descriptor).st_mode) and mode & 0o077:
+                self.notice(f"{path}: others than its owner can use this file (mode {mode & 0o777:o}); `chmod 600` mends it")
+            self._outputs[key] = self._output(descriptor, path, self.notice)
+        return self._outputs[key]
+
+    def _output(self, descriptor: int, name: str, alarm: Alarm) -> Output:
+        waits = self._live and not regular(descriptor)
+        return Output(descriptor, name, (Background if waits else Direct)(descriptor, name, alarm))
+
+    def notice(self, line: str) -> None:
+        """Tells the person who runs the program something, on standard error, at once."""
+        with self._speaking:
+            output = self.stderr()
+            output.write(f"mailspy: {sanitise(line)}\n".encode())
+            output.flush()
+
+    def flush(self) -> None:
+        """Hands on everything that was gathered."""
+        for output in self._outputs.values():
+            output.flush()
+
+    def close(self) -> None:
+        """Writes everything, files first and what is for people last, and closes the files."""
+        for output in sorted(self._outputs.values(), key=lambda output: -output.descriptor):
+            if output.descriptor != 2:
+                output.close()
+        self.stderr().close()
+        for descriptor in self._files:
+            os.close(descriptor)
+        self._files.clear()
+        self._outputs.clear()
+
+
+def regular(descriptor: int) -> bool:
+    """Whether it is a regular file, which never keeps its writer waiting; so does a descriptor that is closed."""
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError:
+        return True
+
+
+def open_private(path: str) -> int:
+    """A descriptor to append to a file, made with mode 0600.  Raises OptionError, saying the way out."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise OptionError(f"{path}: cannot be written: {_REASONS.get(error.errno or 0, error.strerror)}") from error
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+_REASONS: Final = {
+    errno.ELOOP: "it is a symbolic link, and mailspy writes through none; name the file itself",
+    errno.ENOENT: "its folder does not exist",
+    errno.EISDIR: "it is a folder; name a file in it",
+    errno.ENXIO: "it is a named pipe that nobody reads; start its reader first",
+}
