@@ -15,9 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mailspy_attachments import AttachmentsPlugin, is_file, slug
+from mailspy_mime import MimePlugin
 from mime_kit import Listener, a_message
 
-from inspector import OptionError, OptionParser, Options, Part
+from inspector import Address, Finding, Flow, OptionError, OptionParser, Options, Part, hookimpl
+from inspector.host import Hooks, Host
+from inspector.pipeline import Pipeline
 
 PDF = b"%PDF-1.4 content"
 
@@ -219,3 +222,32 @@ def test_a_folder_that_cannot_be_had_is_refused(tmp_path: Path) -> None:
         saver(file)
     with pytest.raises(OptionError, match="name a folder"):
         saver(file / "below")
+
+
+def test_a_session_from_end_to_end(tmp_path: Path) -> None:
+    told: list[Finding] = []
+
+    class Ear:
+        @hookimpl
+        def finding(self, finding: Finding) -> None:
+            told.append(finding)
+
+    host = Host(pytest.fail)
+    for name, given_plugin in (("mime", MimePlugin), ("attachments", AttachmentsPlugin), ("ear", Ear)):
+        host.register(name, given_plugin)
+    host.configure(Options({"attachments": str(tmp_path)}))
+    flow = Flow(1, Address("192.0.2.1", 40000), Address("192.0.2.2", 25), 0, "smtp")
+    inspector = Pipeline(Hooks(host, lambda head: "")).open(flow)
+    message = (b"Subject: x\r\nContent-Type: application/zip\r\n"
+               b"Content-Disposition: attachment; filename=../x.zip\r\n\r\n"
+               b"..zip\r\n.\r\n")
+    for client, line in [
+        (False, b"220 mx\r\n"), (True, b"EHLO c\r\n"), (False, b"250 mx\r\n"),
+        (True, b"MAIL FROM:<a@x>\r\n"), (False, b"250 ok\r\n"), (True, b"RCPT TO:<b@y>\r\n"), (False, b"250 ok\r\n"),
+        (True, b"DATA\r\n"), (False, b"354 go\r\n"), (True, message), (False, b"250 ok\r\n"),
+    ]:
+        inspector.feed(client, line, 1)
+    assert [finding.event for finding in told] == ["attachment", "part", "message"]
+    assert Path(str(told[0].fields["path"])).read_bytes() == b".zip\r\n"
+    assert told[2].fields["envelope"] == {"from": "a@x", "to": ["b@y"]}
+    assert told[2].fields["size"] == len(message) - 4

@@ -71,8 +71,9 @@ def _content_type(value: str) -> ContentType:
     """A type that is not `type/subtype` counts as text/plain (RFC 2045 §5.2)."""
     token, parameters = parse(value)
     name = text(token[:TOKEN]) if token.count("/") == 1 else "text/plain"
-    boundary = plain(parameters, "boundary")[:BOUNDARY].rstrip() if name.startswith("multipart/") else b""
-    return ContentType(name, decoded(parameters, "charset")[:TOKEN].lower(), decoded(parameters, "name"), boundary)
+    if name.startswith("multipart/") and (boundary := plain(parameters, "boundary")[:BOUNDARY].rstrip()):
+        return ContentType(name, boundary=boundary)
+    return ContentType(name, decoded(parameters, "charset")[:TOKEN].lower(), decoded(parameters, "name"))
 
 
 _common = lru_cache(maxsize=256)(_content_type)

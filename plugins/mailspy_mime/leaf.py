@@ -29,22 +29,21 @@ class Leaf:
 
     def feed(self, data: bytes) -> None:
         """Takes encoded octets."""
-        decoder = self._decoder
-        if decoder is not None:
-            data = decoder.feed(data)
-        self._take(data)
+        if self._decoder is not None:
+            data = self._decoder.feed(data)
+        if data:
+            self._take(data)
 
     def _take(self, data: bytes) -> None:
-        if data:
-            self._size += len(data)
-            self._digest.update(data)
-            if self._sink is not None:
-                self._sink.feed(data)
+        self._size += len(data)
+        self._digest.update(data)
+        if self._sink is not None:
+            self._sink.feed(data)
 
     def close(self, complete: bool) -> None:
         """The part is over: tells it."""
-        if self._decoder is not None:
-            self._take(self._decoder.finish())
+        if self._decoder is not None and (rest := self._decoder.finish()):
+            self._take(rest)
         if self._sink is not None:
             self._sink.close(complete)
         part, size = self._part, self._size

@@ -73,7 +73,8 @@ class Scanner:
     def close(self, complete: bool) -> None:
         """The message is over: tells the part in hand, then the message."""
         self._final = True
-        self.feed(b"")
+        if self._rest:
+            self.feed(b"")
         while self._step is Scanner._headers:
             self._begin(b"")
         # TOP asks for the beginning of a message: what it leaves open is never whole (RFC 1939 §7).
@@ -88,7 +89,9 @@ class Scanner:
             blank = _BLANK.search(data, place)
             self._blank = blank.start() if blank else len(data)
         end = self._blank
-        found = self._hunt(data, place, end) if self._tree.delimiters else -1
+        found = data.find(b"\n--", place, end) if self._tree.delimiters else -1
+        if found >= 0:
+            found = self._hunt(data, found, end)
         if found >= 0:
             end = found
         elif end == len(data) and not self._final:
@@ -169,7 +172,7 @@ class Scanner:
         self._next = Scanner._body if closing else Scanner._headers
         self._step = Scanner._line
         self._fresh = False
-        return after
+        return self._line(data, after)
 
     def _begin(self, block: bytes) -> None:
         """A header is complete, of which this is the last piece: what follows depends on it."""

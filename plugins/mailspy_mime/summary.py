@@ -18,15 +18,13 @@ RETRIEVALS: Final = frozenset({"RETR", "TOP"})
 
 def summarise(message: Message, fields: Fields, complete: bool) -> Finding:
     """The event `message`."""
-    shown = {name: text(unfold(value[:TEXT])) for name, value in fields.items()}
-    get = shown.get
     transaction, size = message.transaction, message.size
     envelope: dict[str, object]
     if message.verb in RETRIEVALS:
-        envelope = {"from": get("return-path", "").removeprefix("<").removesuffix(">"), "to": []}
+        envelope = {"from": _shown(fields, "return-path").removeprefix("<").removesuffix(">"), "to": []}
     else:
         envelope = {"from": transaction.sender, "to": [one.address for one in transaction.recipients if one.accepted]}
-    subject = get("subject", "")
+    subject = _shown(fields, "subject")
     return Finding(
         "message",
         f"message {message.number}: “{subject}”, {size} octets{'' if complete else ', cut short'}",
@@ -37,9 +35,16 @@ def summarise(message: Message, fields: Fields, complete: bool) -> Finding:
             "envelope": envelope,
             "size": size,
             "subject": subject,
-            "message_id": get("message-id", ""),
-            "from": get("from", ""),
-            "to": get("to", ""),
-            "date": get("date", ""),
+            "message_id": _shown(fields, "message-id"),
+            "from": _shown(fields, "from"),
+            "to": _shown(fields, "to"),
+            "date": _shown(fields, "date"),
             "complete": complete,
         })
+
+
+def _shown(fields: Fields, name: str) -> str:
+    value = fields.get(name, "")
+    if len(value) > TEXT or "\n" in value or value[-1:] == " ":
+        value = unfold(value[:TEXT])
+    return text(value)
