@@ -77,12 +77,12 @@ class Base64:
 
     def finish(self) -> bytes:
         """The octets of the last line, which need not be padded."""
-        data = self._carry
-        self._carry = b""
-        if len(data) % 4 == 0 and data.isalnum():
-            return b64decode(data)
-        octets = self._carefully(data)
-        return octets + _quanta(self._carry) if self._carry else octets
+        data, self._carry = self._carry, b""
+        try:
+            return b64decode(data.strip(), validate=True)
+        except binascii.Error:
+            octets = self._carefully(data)
+            return octets + _quanta(self._carry) if self._carry else octets
 
     def _carefully(self, data: bytes) -> bytes:
         """The octets of all whole groups, wherever lines, paddings and junk stand."""
