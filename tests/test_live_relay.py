@@ -1,0 +1,151 @@
+"""One flow between two links: exact octets, FIN as FIN, RST as RST, backpressure, captures written first."""
+
+from __future__ import annotations
+
+import pytest
+from dialogue import Witness
+from links import Pair
+
+from inspector.live import relay as relay_module
+from inspector.pipeline import Pipeline
+
+
+@pytest.fixture
+def witness() -> Witness:
+    return Witness()
+
+
+@pytest.fixture
+def pair(witness: Witness) -> Pair:
+    return Pair(Pipeline(witness), "pop3")
+
+
+def test_octets_pass_exactly_whatever_they_are(pair: Pair) -> None:
+    """Law 3: the parser's opinion does not matter."""
+    noise = bytes(range(256)) * 3
+    pair.c(noise)
+    pair.s(noise[::-1])
+    assert pair.server.sent == noise
+    assert pair.client.sent == noise[::-1]
+
+
+def test_a_half_close_is_passed_on_and_the_reply_still_comes(pair: Pair, witness: Witness) -> None:
+    """Hostile case R03."""
+    pair.s(b"+OK\r\n")
+    pair.c(b"QUIT\r\n")
+    pair.relay.ended(True)
+    assert pair.server.fate == "ended"
+    pair.s(b"+OK bye\r\n")
+    assert pair.client.sent.endswith(b"+OK bye\r\n")
+    assert pair.over == 0
+    pair.relay.ended(False)
+    assert (pair.client.fate, pair.server.fate, pair.over) == ("closed", "closed", 1)
+    assert witness.told[-1] == ("closed", "client closed")
+
+
+@pytest.mark.parametrize("client", [True, False])
+def test_an_abort_is_passed_on_as_an_abort(pair: Pair, witness: Witness, client: bool) -> None:
+    """Hostile case R04."""
+    pair.s(b"+OK\r\n")
+    pair.relay.broken(client)
+    assert (pair.client.fate, pair.server.fate, pair.over) == ("aborted", "aborted", 1)
+    assert witness.told[-1] == ("closed", "client reset" if client else "server reset")
+    pair.relay.broken(not client)
+    assert pair.over == 1
+
+
+def test_a_reader_that_stops_stops_the_sender(pair: Pair) -> None:
+    """Hostile case R01: at most one read waits."""
+    pair.relay.start()
+    pair.client.room = 10
+    pair.s(b"+OK 123456789\r\n")
+    assert not pair.server.reading
+    assert pair.client.reading
+    pair.client.drain()
+    assert pair.server.reading
+
+
+def test_the_last_octets_leave_before_the_links_close(pair: Pair) -> None:
+    """FIN of both sides while the client still has to take something."""
+    pair.client.room = 3
+    pair.s(b"+OK bye\r\n")
+    pair.relay.ended(True)
+    pair.relay.ended(False)
+    assert pair.over == 0
+    pair.client.drain()
+    assert pair.client.sent == b"+OK bye\r\n"
+    assert pair.over == 1
+
+
+def test_an_unreachable_server_is_told_in_the_clients_protocol(witness: Witness) -> None:
+    """The client gets a reply and a clean close."""
+    pair = Pair(Pipeline(witness), "smtp", server=False)
+    pair.relay.refuse(b"421 4.4.1 mailspy: connection refused\r\n")
+    assert pair.client.sent == b"421 4.4.1 mailspy: connection refused\r\n"
+    assert pair.client.fate == "ended"
+    pair.relay.ended(True)
+    assert (pair.client.fate, pair.over) == ("closed", 1)
+    assert witness.told[-1] == ("closed", "server closed")
+
+
+def test_a_fault_of_ours_makes_one_flow_a_raw_relay(monkeypatch: pytest.MonkeyPatch, witness: Witness) -> None:
+    """The octets go on, the flow says so, and no other flow is touched."""
+    alarms: list[str] = []
+    pipeline = Pipeline(witness, alarm=alarms.append)
+    broken, sound = Pair(pipeline, "pop3"), Pair(pipeline, "pop3", number=2)
+    broken.s(b"+OK\r\n")
+    session = broken.relay.inspector.session
+    monkeypatch.setattr(type(session), "client_line", raising_for(session, type(session).client_line))
+    broken.c(b"USER a\r\n")
+    broken.c(b"PASS secret\r\n")
+    sound.s(b"+OK\r\n")
+    sound.c(b"USER a\r\n")
+    assert broken.server.sent == b"USER a\r\nPASS secret\r\n"
+    assert "parser_fault" in {name for name, _ in witness.anomalies}
+    assert alarms[0].startswith("flow 1: a fault in reading it")
+    assert witness.pdus[-1].verb == "USER"
+    broken.relay.ended(True)
+    broken.relay.ended(False)
+    assert broken.over == 1
+    assert "secret" not in str([pdu.text for pdu in witness.pdus])
+
+
+def raising_for(session, sound):
+    """A line reader that fails for one session: the injected fault."""
+    def client_line(self, line, size):
+        if self is session:
+            raise RuntimeError("injected")
+        return sound(self, line, size)
+    return client_line
+
+
+def test_a_capture_is_written_before_the_octets_leave(witness: Witness) -> None:
+    """A byte that left the proxy is in the file."""
+    order: list[str] = []
+
+    class Capture:
+        def open(self, flow): order.append("open")
+        def segment(self, flow, direction, data, time, comments): order.append(f"saved {data!r} {list(comments)}")
+        def end(self, flow, direction, time): order.append(f"end {direction}")
+        def reset(self, flow, direction, time): order.append(f"reset {direction}")
+        def forget(self, flow): order.append("forget")
+
+    pair = Pair(Pipeline(witness), "pop3", Capture())
+    pair.server.send = lambda data: order.append(f"left {data!r}")
+    pair.s(b"+OK\r\n")
+    pair.c(b"PASS secret\r\n")
+    pair.relay.broken(True)
+    assert order == ["open", "saved b'+OK\\r\\n' ['#1 S->C AUTHORIZATION +OK']",
+                     "saved b'PASS ******\\r\\n' ['#2 C->S AUTHORIZATION PASS ********']", "left b'PASS secret\\r\\n'",
+                     "reset C->S", "forget"]
+
+
+def test_time_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hostile case R07: a step of the wall clock changes no time stamp."""
+    from inspector.live import clock
+
+    before = clock.now()
+    monkeypatch.setattr(clock.time, "time_ns", lambda: 0)
+    assert clock.now() >= before
+    assert clock.step() < 0
+    assert relay_module.now is clock.now
