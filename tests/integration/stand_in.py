@@ -44,7 +44,7 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back:
 
 
 async def main() -> None:
-    """Listens, forwards, and stops at SIGTERM when the last session is over."""
+    """Listens, forwards, and stops at SIGTERM when the last session is over, at a second one at once."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--listen", required=True)
     parser.add_argument("--upstream", required=True)
@@ -71,13 +71,15 @@ async def main() -> None:
         server.close()
         sessions.discard(task)
 
-    stopped = asyncio.Event()
+    stopped, again = asyncio.Event(), asyncio.Event()
     listener = await asyncio.start_server(session, host, int(port), backlog=200)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: (again if stopped.is_set() else stopped).set())
     await stopped.wait()
     listener.close()
     if sessions:
-        await asyncio.wait(sessions, timeout=5)
+        hurry = asyncio.ensure_future(again.wait())
+        finished = asyncio.ensure_future(asyncio.wait(sessions))
+        await asyncio.wait([hurry, finished], timeout=5, return_when=asyncio.FIRST_COMPLETED)
     print("stand-in: done", file=sys.stderr)
 
 

@@ -86,7 +86,7 @@ def test_killed_it_has_already_written_what_it_passed_on(proxied: Proxied) -> No
 
 def test_a_slow_reader_holds_the_sender_back(proxied: Proxied) -> None:
     """A client that does not read makes the server wait, not mailspy grow; what it reads later is complete."""
-    size = 32 * 1024 * 1024
+    size = 20 * 1024 * 1024
     piece = (b"x" * 78 + b"\r\n") * 1024
     done = threading.Event()
 
@@ -102,6 +102,7 @@ def test_a_slow_reader_holds_the_sender_back(proxied: Proxied) -> None:
 
     with ScriptedServer("pop3", script) as server, proxied(server) as run, call(run.port) as line:
         line.line()
+        line.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
         before = resident(run)
         line.say(b"RETR 1\r\n")
         assert not done.wait(1)
