@@ -1,0 +1,111 @@
+"""The command line: `main` is what the `mailspy` program calls.
+
+Rules.  A user's mistake is one line on standard error, what, where and how to mend it, and exit code 2; never a traceback.  What is
+heavy is imported by the command that needs it: `mailspy --help` answers at once.
+
+    options      the tables of options
+    usage        the help texts
+    address      --listen and --upstream
+    start        plugins, configuration, pipeline
+    tree         all of it as click's commands
+    commands     what they do
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from inspector.errors import MailspyError
+from inspector.text import sanitise
+
+__all__ = ["main"]
+
+MISTAKE = 2
+"""Exit code for what the user can mend."""
+FAULT = 1
+"""Exit code for a fault of our own."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C where no proxy was running."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _answer(given) if not completing() else _run(given)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _nobody_reads()
+    except MailspyError as error:
+        return _mistake(str(error))
+    except Exception as error:
+        return _other(error)
+
+
+def completing() -> bool:
+    """Whether a shell asks for completions."""
+    return "_MAILSPY_COMPLETE" in os.environ
+
+
+def _answer(given: list[str]) -> int:
+    """Answers the plainest questions before anything is loaded."""
+    if given == ["--version"]:
+        from inspector import __version__
+
+        print(f"mailspy {__version__}")
+        return 0
+    if given in (["--help"], ["-h"]):
+        return _short_help()
+    return _run(given)
+
+
+def _short_help() -> int:
+    from inspector.cli.usage import HELP
+
+    print(HELP, end="")
+    return 0
+
+
+def _run(given: list[str]) -> int:
+    from inspector.cli.commands import ACTIONS
+    from inspector.cli.start import prepare
+    from inspector.cli.tree import build, default_map
+
+    setup = prepare(given, os.environ, *([lambda _: None] if completing() else []))
+    if not given and not setup.config.common.keys() & {"listen", "upstream"} and not completing():
+        return _short_help()
+    code = build(setup, ACTIONS).main(given, prog_name="mailspy", standalone_mode=False, default_map=default_map(setup))
+    return code if isinstance(code, int) else 0
+
+
+def _mistake(text: str) -> int:
+    print(f"mailspy: error: {sanitise(' '.join(text.split()))}", file=sys.stderr)
+    return MISTAKE
+
+
+def _other(error: Exception) -> int:
+    """click's own errors are the user's; the rest are ours."""
+    import click
+
+    if isinstance(error, click.Abort):
+        return INTERRUPTED
+    if isinstance(error, click.NoSuchOption):
+        from inspector.config import hint
+
+        return _mistake(f"no such option: {error.option_name}{hint(error.option_name, error.possibilities or ())}")
+    if isinstance(error, click.ClickException):
+        return _mistake(error.format_message())
+    if os.environ.get("MAILSPY_DEBUG"):
+        raise error
+    print(f"mailspy: internal error: {sanitise(f'{type(error).__name__}: {error}')}; MAILSPY_DEBUG=1 shows where; please report it",
+          file=sys.stderr)
+    return FAULT
+
+
+def _nobody_reads() -> int:
+    """The reader of standard output has gone; Python must not complain about it at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0

@@ -1,0 +1,62 @@
+"""The options of the program and of its commands, as tables.
+
+Knows names, types, defaults and the sentence that explains each.  Must not know click, nor what an option does.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inspector.options import Option
+
+LIVE: Final = (
+    Option("listen", "where clients connect; 127.0.0.1 unless a host is named", metavar="[HOST:]PORT", multiple=True),
+    Option("upstream", "the server behind it; one for each --listen, in the same order", metavar="[SCHEME://]HOST[:PORT]",
+           multiple=True),
+    Option("protocol", "the protocol, where neither scheme nor port tells it", metavar="NAME"),
+    Option("write", "save the traffic as pcapng, in a file or a folder", metavar="FILE"),
+    Option("keep-secrets", "save passwords as they are, not masked", bool, False),
+    Option("connect-timeout", "seconds to reach the server", float, 30.0, "SECONDS"),
+    Option("drain", "seconds that open sessions have to finish after Ctrl-C", float, 5.0, "SECONDS"),
+    Option("max-sessions", "sessions at a time; 0 for as many as the system allows", int, 0, "N"),
+    Option("transport", "what moves the octets: epoll or twisted", metavar="NAME"),
+    Option("read", "the same as `mailspy replay FILE`", metavar="FILE", multiple=True),
+)
+"""Of the live proxy alone."""
+
+COMMON: Final = (
+    Option("json", "one JSON object a line on standard output, and nothing else there", bool, False),
+    Option("quiet", "no line a PDU: only findings, and anomalies of medium severity or more", bool, False),
+    Option("verbose", "also times, octets, hexadecimal of what is not read", bool, False),
+    Option("log", "also to a file: JSON if it ends in .json, .jsonl or .ndjson", metavar="FILE"),
+    Option("plugin", "load a plugin from a file", metavar="FILE.py", multiple=True),
+    Option("disable", "leave a plugin out", metavar="NAME", multiple=True),
+    Option("config", "settings from this TOML file", metavar="FILE"),
+)
+"""Of the live proxy, replay and demo alike; they may stand before or after the command's name."""
+
+REPLAY: Final = (
+    Option("speed", "0 at once, 1 in the time that it took, 2 in half of it", float, 0.0, "FACTOR"),
+)
+
+DEMO: Final = (
+    Option("serve", "keep the servers running for your own client", bool, False),
+    Option("lang", "language of the comments: en or fr", str, "en", "LANGUAGE"),
+    Option("keep", "keep captures and attachments there", metavar="DIR"),
+)
+
+COMMANDS: Final = {"replay": REPLAY, "demo": DEMO}
+"""The commands that have options of their own in the configuration."""
+
+SHORT: Final = {"write": "-w", "read": "-r", "quiet": "-q", "verbose": "-v"}
+HIDDEN: Final = frozenset({"transport"})
+NOT_IN_FILES: Final = frozenset({"config", "read"})
+"""Options that only the command line takes."""
+CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted")}
+LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0}
+"""The smallest value that makes sense."""
+
+
+def configurable(options: tuple[Option, ...] | list[Option]) -> list[Option]:
+    """Those that the environment and the file can set."""
+    return [option for option in options if option.name not in NOT_IN_FILES]

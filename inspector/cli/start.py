@@ -1,0 +1,147 @@
+"""From settings to a pipeline: which plugins take part, what is configured, who is told.
+
+Knows plugins, configuration, outputs and the pipeline.  Must not know click, nor what the commands do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from inspector import config as configuration
+from inspector.cli.options import COMMANDS, COMMON, LIVE, configurable
+from inspector.config import Config
+from inspector.console import Console
+from inspector.errors import PluginError
+from inspector.host import Hooks, Host
+from inspector.options import Option, Options
+from inspector.output import Outputs
+from inspector.pipeline import BUILTIN_PROTOCOLS, Pipeline
+from inspector.protocol import Protocol
+from inspector.text import sanitise
+
+EARLY: Final = ("plugin", "disable", "config")
+"""Options that are read before the others: they decide which options there are."""
+RESERVED: Final = {"help", "help_all", "version", "phases", "plugins", "completion", *COMMANDS}
+"""Names that no plugin's option can have, beside those of the program's own options."""
+
+
+class Early(NamedTuple):
+    """What stands on the command line of the options that are read first."""
+
+    plugin: tuple[str, ...]
+    disable: tuple[str, ...]
+    config: tuple[str, ...]
+
+
+def scan(arguments: Sequence[str]) -> Early:
+    """Finds the early options, wherever they stand; what is wrong with them is told later, by the parser."""
+    found: dict[str, list[str]] = {name: [] for name in EARLY}
+    rest = list(arguments[:arguments.index("--")] if "--" in arguments else arguments)
+    while rest:
+        name, separator, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or name[2:] not in found:
+            continue
+        if separator:
+            found[name[2:]].append(value)
+        elif rest:
+            found[name[2:]].append(rest.pop(0))
+    return Early(*(tuple(found[name]) for name in EARLY))
+
+
+@dataclass(slots=True)
+class Setup:
+    """What is known before the command line is read in full."""
+
+    host: Host
+    config: Config = field(default_factory=Config)
+    options: list[Option] = field(default_factory=list)
+    """Those of the plugins."""
+    protocols: list[Protocol] = field(default_factory=lambda: list(BUILTIN_PROTOCOLS))
+
+    def tables(self) -> dict[str, Any]:
+        """Every table of states by the name that `mailspy phases` takes."""
+        return {name: table for protocol in self.protocols for name, table in protocol.tables.items()}
+
+
+def say(line: str) -> None:
+    """Tells the person who runs the program something, before there are outputs."""
+    print(f"mailspy: {sanitise(line)}", file=sys.stderr)
+
+
+def prepare(arguments: Sequence[str], environ: Mapping[str, str] = os.environ,
+            warn: Callable[[str], None] = say) -> Setup:
+    """Loads the plugins and reads the configuration.  Raises PluginError or OptionError."""
+    early = scan(arguments)
+    named = early.config[-1] if early.config else environ.get("MAILSPY_CONFIG") or None
+    name, tables = configuration.read_file(named)
+    host = Host(warn)
+    disabled = early.disable or _outside("disable", environ, tables)
+    host.load_entry_points(disabled)
+    for path in early.plugin or _outside("plugin", environ, tables):
+        host.load_file(path)
+    host.check_disabled(disabled)
+    setup = Setup(host)
+    setup.options = host.options()
+    setup.protocols += host.protocols()
+    _check_names(setup.options)
+    common = configurable([*LIVE, *COMMON, *setup.options])
+    own = {command: [*options, *configurable([*COMMON, *setup.options])] for command, options in COMMANDS.items()}
+    setup.config = configuration.merged(configuration.from_file(name, tables, common, own),
+                                        configuration.from_environment(environ, common, COMMANDS, warn))
+    return setup
+
+
+def _outside(name: str, environ: Mapping[str, str], tables: Mapping[str, Any]) -> tuple[str, ...]:
+    """An early option in the environment or, failing that, in the file; what is wrong with it is told later."""
+    if variable := environ.get(f"{configuration.PREFIX}{name.upper()}"):
+        return tuple(variable.split())
+    value = tables.get(name, ())
+    values = [value] if isinstance(value, str) else value
+    return tuple(one for one in values if isinstance(one, str)) if isinstance(values, list) else ()
+
+
+def _check_names(options: Sequence[Option]) -> None:
+    """Raises PluginError where a plugin's option has the name of one of the program's."""
+    taken = {option.key for table in (LIVE, COMMON, *COMMANDS.values()) for option in table} | RESERVED
+    for option in options:
+        if option.key in taken:
+            raise PluginError(f"plugin {option.plugin}: --{option.name} is an option of mailspy itself; "
+                              f"leave the plugin out with --disable {option.plugin}")
+
+
+class Run:
+    """One run of the pipeline: plugins configured, outputs open; closes them at its end."""
+
+    def __init__(self, setup: Setup, values: Mapping[str, Any], *, live: bool = False, states: bool = False) -> None:
+        """`live`: there is traffic that no reader may hold up.  `states`: shows the client automaton beside the phase.
+
+        Raises OptionError.
+        """
+        self.outputs = Outputs(live)
+        self.console = Console(verbose=bool(values.get("verbose")), states=states)
+        try:
+            setup.host.alarm = self.outputs.notice
+            setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console}))
+            self.pipeline = self._pipeline(setup)
+        except BaseException:
+            self.outputs.close()
+            raise
+
+    def _pipeline(self, setup: Setup) -> Pipeline:
+        from inspector.formats.tls import describe
+
+        return Pipeline(Hooks(setup.host, describe), setup.protocols, alarm=self.outputs.notice)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.outputs.flush()
+        if error is None and self.console.summary.flows and not self.outputs.broken:
+            self.outputs.notice(self.console.summary.line())
+        self.outputs.close()

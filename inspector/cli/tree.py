@@ -1,0 +1,177 @@
+"""The command line as click sees it: built from the option tables and those of the plugins.
+
+Knows click.  Must not know what the commands do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import click
+from click.core import ParameterSource
+
+from inspector.cli import usage
+from inspector.cli.options import CHOICES, COMMON, DEMO, HIDDEN, LEAST, LIVE, REPLAY, SHORT
+from inspector.cli.start import Setup
+from inspector.config import hint
+from inspector.options import Option
+
+FILES: Final = ("FILE", "FILE.py", "DIR")
+"""Metavariables that a shell completes with the names of files."""
+FORMATS: Final = ("text", "mermaid", "svg")
+SHELLS: Final = ("bash", "zsh", "fish")
+
+Values = dict[str, Any]
+Action = Callable[[Setup, Values], int]
+"""What a command does; returns the exit code."""
+
+
+class Tree(click.Group):
+    """The program: the live proxy without a command, else the command."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command, or says which one was perhaps meant."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            near = hint(args[0], self.commands) or f"; the commands are {', '.join(self.commands)}"
+            raise click.UsageError(f"no such command: {args[0]}{near}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def build(setup: Setup, actions: Mapping[str, Action]) -> click.Group:
+    """The whole command line.  `actions` has one for each command, the live proxy being `live`."""
+    shared = [*COMMON, *setup.options]
+
+    def live(**_: Any) -> int:
+        context = click.get_current_context()
+        return 0 if context.invoked_subcommand else actions["live"](setup, dict(context.params))
+
+    def command(name: str, text: str, parameters: Iterable[click.Parameter]) -> click.Command:
+        def run(**_: Any) -> int:
+            return actions[name](setup, together(click.get_current_context()))
+
+        return click.Command(name, params=list(parameters), callback=run, help=text,
+                             context_settings={"help_option_names": ["-h", "--help"]})
+
+    group = Tree("mailspy", params=[*_informing(setup), *map(parameter, [*LIVE, *shared])], callback=live,
+                 invoke_without_command=True, add_help_option=False)
+    for name, text, own in COMMANDS:
+        wanted = shared if name in ("replay", "demo") else [option for option in COMMON if option.name in _LOADING[name]]
+        group.add_command(command(name, text, [*own(setup), *map(parameter, wanted)]))
+    return group
+
+
+def _informing(setup: Setup) -> list[click.Parameter]:
+    def telling(text: Callable[[], str]) -> Callable[[click.Context, click.Parameter, bool], None]:
+        def tell(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+            if asked and not ctx.resilient_parsing:
+                click.echo(text(), nl=False)
+                ctx.exit()
+        return tell
+
+    from inspector import __version__
+
+    texts = ((("-h", "--help"), lambda: usage.HELP), (("--help-all",), lambda: usage.everything(setup.options)),
+             (("--version",), lambda: f"mailspy {__version__}\n"))
+    return [click.Option(list(flags), is_flag=True, is_eager=True, expose_value=False, callback=telling(text))
+            for flags, text in texts]
+
+
+def parameter(option: Option) -> click.Option:
+    """An option of ours as one of click's."""
+    flags = [f"--{option.name}", option.key]
+    if option.name in SHORT and not option.plugin:
+        flags.insert(0, SHORT[option.name])
+    if option.type is bool:
+        return click.Option(flags, is_flag=True, default=bool(option.default), help=usage.explained(option))
+    kind: Any = option.type
+    if option.name in CHOICES and not option.plugin:
+        kind = click.Choice(CHOICES[option.name])
+    elif option.metavar in FILES:
+        kind = click.Path()
+    default = tuple(option.default or ()) if option.multiple else option.default
+    return click.Option(flags, type=kind, default=default, multiple=option.multiple, metavar=usage.metavar(option),
+                        help=usage.explained(option), callback=_least(option), hidden=option.name in HIDDEN)
+
+
+def _least(option: Option) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A check that a number is not below what makes sense."""
+    def check(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
+        least = LEAST.get(option.name)
+        if least is not None and not option.plugin and value is not None and not (least <= value and math.isfinite(value)):
+            raise click.UsageError(f"--{option.name} {value:g}: expected a number from {least:g} up", ctx)
+        return value
+    return check
+
+
+def together(context: click.Context) -> Values:
+    """The values of a command with those given before its name.  Raises UsageError for what the command does not take."""
+    parent = context.parent
+    assert parent is not None
+    values = {**parent.params, **context.params}
+    for name, value in parent.params.items():
+        if parent.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if name not in context.params:
+            raise click.UsageError(f"{flag} is not an option of `mailspy {context.info_name}`; leave one of the two out: "
+                                   f"it belongs to the live proxy", context)
+        own = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if own and isinstance(value, tuple):
+            values[name] = value + context.params[name]
+        elif not own:
+            values[name] = value
+    return values
+
+
+def default_map(setup: Setup) -> dict[str, Any]:
+    """The configuration as click takes it: of a command, what is common and then what is its own."""
+    common = setup.config.common
+    return {**common, **{name: {**common, **setup.config.commands.get(name, {})} for name, _, _ in COMMANDS if name != "help"}}
+
+
+def _replay(_: Setup) -> list[click.Parameter]:
+    return [click.Argument(["files"], nargs=-1, required=True, type=click.Path(), metavar="FILE..."), *map(parameter, REPLAY)]
+
+
+def _demo(_: Setup) -> list[click.Parameter]:
+    return list(map(parameter, DEMO))
+
+
+def _phases(setup: Setup) -> list[click.Parameter]:
+    tables = list(setup.tables())
+
+    def known(ctx: click.Context, _: click.Parameter, name: str | None) -> str | None:
+        if name is not None and name not in tables:
+            raise click.UsageError(f"phases {name}: no such table{hint(name, tables)}; there are {', '.join(tables)}", ctx)
+        return name
+
+    argument = click.Argument(["name"], required=False, metavar=f"[{'|'.join(tables)}]", callback=known)
+    return [argument, click.Option(["--format", "form"], type=click.Choice(FORMATS), default="text", help="how it is drawn")]
+
+
+def _completion(_: Setup) -> list[click.Parameter]:
+    return [click.Argument(["shell"], type=click.Choice(SHELLS), metavar=f"[{'|'.join(SHELLS)}]")]
+
+
+def _help(_: Setup) -> list[click.Parameter]:
+    return [click.Argument(["topic"], required=False, metavar="[COMMAND]")]
+
+
+def _nothing(_: Setup) -> list[click.Parameter]:
+    return []
+
+
+_LOADING: Final = {"phases": ("plugin", "disable", "config"), "plugins": ("plugin", "disable", "config", "json"),
+                   "completion": ("config",), "help": ("plugin", "disable", "config")}
+"""Which common options the commands take that run no pipeline."""
+
+COMMANDS: Final[tuple[tuple[str, str, Callable[[Setup], list[click.Parameter]]], ...]] = (
+    ("replay", "The annotated view of captures: pcapng or pcap, from any program.", _replay),
+    ("demo", "Servers, a client and mail of our own: everything, with nothing else needed.", _demo),
+    ("phases", "The phases of a protocol, as text or as a diagram.", _phases),
+    ("plugins", "What is loaded: each plugin with its origin, hooks and options.", _nothing),
+    ("completion", 'What completes options in your shell: eval "$(mailspy completion bash)"', _completion),
+    ("help", "All options, or those of a command.", _help),
+)

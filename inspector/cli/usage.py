@@ -1,0 +1,103 @@
+"""What `mailspy --help` and `mailspy --help-all` say.
+
+Knows the option tables.  Must not know click.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from inspector.cli.options import COMMON, DEMO, HIDDEN, LIVE, REPLAY, SHORT
+from inspector.options import Option
+from inspector.text import sanitise
+
+HELP: Final = """\
+mailspy stands between mail clients and servers and shows every step, annotated.
+
+  mailspy --listen 1110 --upstream pop.example:110   watch live sessions
+  mailspy replay FILE                                watch a capture (pcapng, pcap)
+  mailspy demo                                       see it all, nothing needed
+
+Live:
+  --listen [HOST:]PORT               where clients connect [127.0.0.1]
+  --upstream [SCHEME://]HOST[:PORT]  the server behind it: pop3, smtp or lmtp
+  -w, --write FILE                   save the traffic as pcapng
+Live, replay and demo:
+  --json                             JSON lines in place of the annotated view
+  -q, --quiet      -v, --verbose     findings alone; times, octets, hexadecimal
+  --log FILE                         also to a file; JSON if it ends in .json
+  --plugin FILE.py --disable NAME    load a plugin; leave one out
+Commands: replay, demo, phases (diagrams of the protocols), plugins,
+  completion (for your shell), help
+Everything else, options of plugins too: mailspy --help-all
+"""
+
+LEFT: Final = 36
+"""Columns for the names of options."""
+WIDTH: Final = 100
+
+COMMANDS: Final = (
+    ("replay FILE…", "the annotated view of captures: pcapng or pcap, from any program"),
+    ("demo", "servers, a client and mail of our own, nothing else needed"),
+    ("phases [NAME]", "the phases of a protocol, as text or as a diagram (--format text, mermaid, svg)"),
+    ("plugins", "what is loaded: hooks and options of each plugin (--json)"),
+    ("completion SHELL", "what completes options for bash, zsh or fish"),
+    ("help [COMMAND]", "this text, or a command's"),
+)
+
+
+def everything(plugins: Iterable[Option]) -> str:
+    """All options, grouped, those of plugins under their names."""
+    parts = ["Usage: mailspy [OPTIONS] [COMMAND]\n\nWithout a command it is the live proxy.\n", _rows("Commands", COMMANDS),
+             _group("Live", LIVE), _group("Live, replay and demo; before or after the command's name", COMMON),
+             _group("replay", REPLAY), _group("demo", DEMO)]
+    by_plugin: dict[str, list[Option]] = {}
+    for option in plugins:
+        by_plugin.setdefault(option.plugin, []).append(option)
+    parts += [_group(f"Plugin {name}", options) for name, options in sorted(by_plugin.items())]
+    parts.append("Also in the environment (MAILSPY_LISTEN, several values separated by blanks; MAILSPY_REPLAY_SPEED)\n"
+                 "and in mailspy.toml (listen = [\"1110\"]; [replay] speed = 1).  The command line wins over the\n"
+                 "environment, the environment over the file.\n")
+    return "\n".join(parts)
+
+
+def _group(title: str, options: Sequence[Option]) -> str:
+    return _rows(title, [(names(option), explained(option)) for option in options if option.name not in HIDDEN])
+
+
+def _rows(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    lines = [f"{sanitise(title)}:"]
+    for left, right in rows:
+        body = textwrap.wrap(right, WIDTH - LEFT - 4) or [""]
+        if len(left) > LEFT:
+            lines.append(f"  {left}")
+            left = ""
+        lines.append(f"  {left:{LEFT}}  {body[0]}".rstrip())
+        lines += [" " * (LEFT + 4) + line for line in body[1:]]
+    return "\n".join(lines) + "\n"
+
+
+def names(option: Option) -> str:
+    """`-w, --write FILE`."""
+    short = f"{SHORT[option.name]}, " if option.name in SHORT and not option.plugin else ""
+    return sanitise(f"{short}--{option.name} {metavar(option)}".rstrip())
+
+
+def metavar(option: Option) -> str:
+    """What stands for the value in a help text; empty for a flag."""
+    if option.type is bool:
+        return ""
+    return option.metavar or {str: "TEXT", int: "N", float: "NUMBER"}[option.type]
+
+
+def explained(option: Option) -> str:
+    """The sentence, with the default and whether it may be given again."""
+    told = []
+    if option.multiple:
+        told.append("may be given again")
+    if option.default not in (None, False, "", (), []):
+        default = f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
+        told.append(f"default {default}")
+    return sanitise(option.help.rstrip(".") + (f" ({'; '.join(told)})" if told else ""))
