@@ -124,25 +124,29 @@ class View:
         self._client: dict[str, str] = {}
         self._server: dict[str, str] = {}
         """Arrow and phase, by phase, made once for each."""
-        self._before = len(self._heads()) - len("PDU")
-        """Columns before the text of a PDU."""
+        self._open = 0
+        """Flows that have begun and are not over."""
+        self._headed = False
 
     # Lines
 
     def flow_opened(self, flow: Flow) -> str:
-        """A flow begins: who speaks to whom, and the heads of the columns."""
-        self._resize()
+        """A flow begins: who speaks to whom."""
+        self._open += 1
         known = flow.protocol or "protocol to be told from the greeting"
-        return (self._ink(BOLD, f"flow {flow.number} opened: {sanitise(str(flow.client))} → {sanitise(str(flow.server))}, "
-                                f"{sanitise(known)}") + "\n" + self._ink(FAINT, self._heads()) + "\n")
+        return self._ink(BOLD, f"flow {flow.number} opened: {sanitise(str(flow.client))} → {sanitise(str(flow.server))}, "
+                               f"{sanitise(known)}") + "\n"
 
     def flow_closed(self, flow: Flow, reason: str) -> str:
         """A flow is over."""
+        self._open -= 1
         lasted = f", {seconds(flow.closed - flow.opened)}" if flow.closed else ""
         return self._ink(BOLD, f"flow {flow.number} closed: {sanitise(reason)}{lasted}") + "\n"
 
     def pdu(self, pdu: PDU, session: Session) -> str:
-        """One PDU: its number, direction, phase and text."""
+        """One PDU: its number, direction, phase and text; above the first of a flow, the heads of the columns."""
+        number = pdu.number
+        heads = self._begin(pdu) if number == 1 else ""
         columns = self._client if pdu.direction is C2S else self._server
         phase = pdu.phase
         middle = columns.get(phase) or self._middle(columns, pdu.direction, phase)
@@ -151,10 +155,10 @@ class View:
             text = cut(text, self._room)
         if self.colour and (ink := STATUS_INK.get(pdu.status[:1]) if pdu.status else KIND_INK.get(pdu.kind)):
             text = f"{ink}{text}{PLAIN}"
+        flow = session.flow.number
         if self.states:
-            return self._full(pdu, session, middle, text)
-        flow, number = session.flow.number, pdu.number
-        return f"{PADDED[flow] if flow < 1000 else flow} {PADDED[number] if number < 1000 else number}{middle}{text}\n"
+            return heads + self._full(pdu, flow, middle, text)
+        return f"{heads}{PADDED[flow] if flow < 1000 else flow} {PADDED[number] if number < 1000 else number}{middle}{text}\n"
 
     def anomaly(self, anomaly: Anomaly, session: Session) -> str:
         """A deviation, beneath the PDU that it stands in."""
@@ -170,27 +174,32 @@ class View:
 
     # Columns
 
-    def _full(self, pdu: PDU, session: Session, middle: str, text: str) -> str:
+    def _begin(self, pdu: PDU) -> str:
+        """The heads of the columns, unless other flows are in the middle of theirs."""
+        columns = self._measure()
+        heads = self._heads(bool(pdu.client_state))
+        self._room = max(LEAST_TEXT, columns - len(heads) + len("PDU")) if columns else 0
+        if self._open > 1 and self._headed:
+            return ""
+        self._headed = True
+        return self._ink(FAINT, heads) + "\n"
+
+    def _full(self, pdu: PDU, flow: int, middle: str, text: str) -> str:
         """The line with the client's state and, when verbose, time, octets, duration and hexadecimal."""
-        state = f"{pdu.client_state:{STATE_WIDTH}}  "
+        state = f"{pdu.client_state:{STATE_WIDTH}}  " if pdu.client_state else ""
         if not self.verbose:
-            return f"{session.flow.number:4d} {pdu.number:4d}{middle}{state}{text}\n"
+            return f"{flow:4d} {pdu.number:4d}{middle}{state}{text}\n"
         took = self._ink(FAINT, f"  ({seconds(pdu.time - pdu.command.time)})") if pdu.status and pdu.command else ""
-        line = (f"{session.flow.number:4d} {pdu.number:4d}  {time_of_day(pdu.time)}{middle}{state}{pdu.size:6d}  "
-                f"{text}{took}\n")
+        line = f"{flow:4d} {pdu.number:4d}  {time_of_day(pdu.time)}{middle}{state}{pdu.size:6d}  {text}{took}\n"
         if pdu.kind is Kind.OPAQUE:
-            line += self._ink(FAINT, " " * self._before + pdu.shown[:HEX_SHOWN].hex(" ")) + "\n"
+            line += self._ink(FAINT, " " * (len(self._heads(bool(state))) - 3) + pdu.shown[:HEX_SHOWN].hex(" ")) + "\n"
         return line
 
-    def _heads(self) -> str:
+    def _heads(self, states: bool) -> str:
         time = f"  {'time (UTC)':{TIME_WIDTH}}" if self.verbose else ""
-        state = f"{'client':{STATE_WIDTH}}  " if self.states else ""
+        state = f"{'client':{STATE_WIDTH}}  " if states and self.states else ""
         size = "octets  " if self.verbose else ""
         return f"flow   N°{time}  dir  {'phase':{PHASE_WIDTH}}  {state}{size}PDU"
-
-    def _resize(self) -> None:
-        columns = self._measure()
-        self._room = max(LEAST_TEXT, columns - self._before) if columns else 0
 
     def _middle(self, columns: dict[str, str], direction: Direction, phase: str) -> str:
         way = direction is not C2S
@@ -203,7 +212,7 @@ class View:
         time = f"  {time_of_day(session.time)}" if self.verbose else ""
         before = f"{session.flow.number:4d} {number or '':>4}{time}   {mark}   "
         if self._room:
-            text = cut(text, self._before + self._room - len(before) - PHASE_WIDTH - 2)
+            text = cut(text, max(LEAST_TEXT, self._measure() - len(before) - PHASE_WIDTH - 2))
         return before + self._ink(ink, f"{name:{PHASE_WIDTH}}  {text}") + "\n"
 
     def _ink(self, ink: str, text: str) -> str:

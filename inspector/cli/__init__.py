@@ -93,9 +93,7 @@ def _other(error: Exception) -> int:
     if isinstance(error, click.Abort):
         return INTERRUPTED
     if isinstance(error, click.NoSuchOption):
-        from inspector.config import hint
-
-        return _mistake(f"no such option: {error.option_name}{hint(error.option_name, error.possibilities or ())}")
+        return _mistake(_no_such_option(error.option_name, error.possibilities or ()))
     if isinstance(error, click.ClickException):
         return _mistake(error.format_message())
     if os.environ.get("MAILSPY_DEBUG"):
@@ -103,6 +101,16 @@ def _other(error: Exception) -> int:
     print(f"mailspy: internal error: {sanitise(f'{type(error).__name__}: {error}')}; MAILSPY_DEBUG=1 shows where; please report it",
           file=sys.stderr)
     return FAULT
+
+
+def _no_such_option(flag: str, near: Sequence[str]) -> str:
+    from inspector.cli.options import COMMANDS
+    from inspector.config import hint
+
+    for command, options in COMMANDS.items():
+        if flag in (f"--{option.name}" for option in options):
+            return f"{flag} is an option of `mailspy {command}`: write it after `{command}`"
+    return f"no such option: {flag}{hint(flag, near)}"
 
 
 def _nobody_reads() -> int:
