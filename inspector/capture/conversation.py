@@ -6,6 +6,7 @@ Knows how the packets of a plausible TCP connection follow each other.  Must not
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from socket import AF_INET, AF_INET6, inet_pton
 from struct import Struct
 from typing import Final, NamedTuple
@@ -155,7 +156,7 @@ def _free(flow: Flow, client: bytes, server: bytes, taken: set[Path]) -> Path:
     """
     real = flow.server.port & _WRAP >> 16
     client_port = flow.client.port & _WRAP >> 16
-    for port in (SERVICE_PORTS.get(flow.protocol, real), real, *range(65_535, 0, -1)):
+    for port in chain((SERVICE_PORTS.get(flow.protocol, real), real), range(65_535, 0, -1)):
         path = Path(client, client_port, server, port)
         if path not in taken and path.reversed not in taken and path != path.reversed:
             break

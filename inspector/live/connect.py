@@ -19,59 +19,74 @@ SHARE = 0.5
 """Of the time that is left, what one address may take while there are others to try."""
 
 
-class Reaching:
-    """One attempt to reach one server."""
+class Target:
+    """One server: its name, and its address where the name is one."""
 
-    def __init__(self, reactor: Any, plane: Plane, host: str, port: int, timeout: float) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.address: Address | None = None
+        try:
+            self.address = Address(str(ipaddress.ip_address(host)), port)
+        except ValueError:
+            pass
+
+
+class Reaching:
+    """One attempt to reach one server.  Whoever owns it calls `check` from time to time: there is no timer of its own."""
+
+    __slots__ = ("_addresses", "_connected", "_deadline", "_failed", "_give_up", "_last", "_over", "_plane", "_reactor",
+                 "_reason", "_started", "_target", "_until")
+
+    def __init__(self, reactor: Any, plane: Plane, target: Target, timeout: float) -> None:
         self._reactor = reactor
         self._plane = plane
-        self._host = host
-        self._port = port
-        self._deadline = reactor.seconds() + timeout
-        self._timeout = timeout
+        self._target = target
+        self._started = reactor.seconds()
+        self._deadline = self._until = self._started + timeout
         self._addresses: list[str] = []
-        self._last = Address("0.0.0.0", port)
-        self._reason = "its name has no address"
-        self._timer: Any = None
+        self._last = target.address or Address("0.0.0.0", target.port)
+        self._reason = "its name was not resolved in time"
         self._give_up: Callable[[], None] | None = None
         self._over = False
-        self._connected: Callable[[Link], None] = lambda link: link.abort()
-        self._failed: Callable[[Address, str], None] = lambda address, reason: None
+        self._connected: Callable[[Link], None] = _unwanted
+        self._failed: Callable[[Address, str], None] = _unheard
 
     def begin(self, connected: Callable[[Link], None], failed: Callable[[Address, str], None]) -> None:
         """Starts; one of the two functions is called once, with the link, or with the last address tried and a reason."""
         self._connected, self._failed = connected, failed
-        try:
-            self._addresses = [str(ipaddress.ip_address(self._host))]
-        except ValueError:
-            self._timer = self._reactor.callLater(self._timeout, self._expired, "its name was not resolved in time")
-            self._reactor.nameResolver.resolveHostName(Resolution(self), self._host, self._port)
+        if self._target.address is not None:
+            self._try(self._target.address)
         else:
-            self._next()
+            self._reactor.nameResolver.resolveHostName(Resolution(self), self._target.host, self._target.port)
 
     def resolved(self, addresses: list[str]) -> None:
         """The name has these addresses."""
-        self._stop_timer()
         if not self._over:
+            self._reason = "its name has no address"
             self._addresses = addresses
             self._next()
 
     def _next(self) -> None:
-        left = self._deadline - self._reactor.seconds()
-        if not self._addresses or left <= 0:
+        if self._addresses:
+            self._try(Address(self._addresses.pop(0), self._target.port))
+        else:
             self._fail()
-            return
-        self._last = Address(self._addresses.pop(0), self._port)
-        share = left * SHARE if self._addresses else left
-        attempt = self._last
+
+    def _try(self, address: Address) -> None:
+        self._last = address
+        self._reason = "no answer in time"
+        if self._addresses:
+            now = self._reactor.seconds()
+            self._until = now + (self._deadline - now) * SHARE
+        else:
+            self._until = self._deadline
         self._give_up = None
-        cancel = self._plane.connect(attempt, self._succeed, self._refused)
-        if not self._over and self._last is attempt:
+        cancel = self._plane.connect(address, self._succeed, self._refused)
+        if not self._over and self._last is address:
             self._give_up = cancel
-            self._timer = self._reactor.callLater(share, self._expired, "no answer in time")
 
     def _succeed(self, link: Link) -> None:
-        self._stop_timer()
         if self._over:
             link.abort()
             return
@@ -79,39 +94,44 @@ class Reaching:
         self._connected(link)
 
     def _refused(self, error: OSError) -> None:
-        self._stop_timer()
-        self._reason = (error.strerror or str(error)).lower()
         if not self._over:
-            self._next()
-
-    def _expired(self, reason: str) -> None:
-        self._timer = None
-        self._reason = reason
-        if self._give_up is not None:
-            self._give_up()
+            self._reason = (error.strerror or str(error)).lower()
             self._give_up = None
-        if self._addresses:
+            self._next() if self._addresses else self._fail()
+
+    def check(self, now: float) -> None:
+        """Goes on to the next address, or gives up, when the time is over."""
+        if now < self._until or self._over:
+            return
+        self._abandon()
+        if self._addresses and now < self._deadline:
             self._next()
         else:
             self._fail()
+
+    def _abandon(self) -> None:
+        give_up, self._give_up = self._give_up, None
+        if give_up is not None:
+            give_up()
 
     def _fail(self) -> None:
         if not self._over:
             self._over = True
             self._failed(self._last, self._reason)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
     def cancel(self) -> None:
-        """Stops trying, and tells the client so by closing."""
-        self._stop_timer()
-        if self._give_up is not None:
-            self._give_up()
+        """Stops trying, and tells the client so."""
+        self._abandon()
         self._reason = "mailspy is stopping"
         self._fail()
+
+
+def _unwanted(link: Link) -> None:
+    link.abort()
+
+
+def _unheard(address: Address, reason: str) -> None:
+    """Nobody is interested yet."""
 
 
 @implementer(IResolutionReceiver)

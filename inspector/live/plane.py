@@ -39,6 +39,8 @@ BACKLOG: Final = 1_024
 
 _IN: Final = select.EPOLLIN
 _OUT: Final = select.EPOLLOUT
+_DONTWAIT: Final = socket.MSG_DONTWAIT
+"""Spares the call that makes a socket non-blocking."""
 _NOW: Final = struct.pack("ii", 1, 0)
 STARVED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -83,6 +85,10 @@ class EpollPlane:
         """Begins to watch a descriptor."""
         self._handlers[descriptor] = handler
         self._epoll.register(descriptor, mask)
+
+    def handle(self, descriptor: int, handler: Callable[[int], None]) -> None:
+        """Another handler for a descriptor that is watched."""
+        self._handlers[descriptor] = handler
 
     def modify(self, descriptor: int, mask: int) -> None:
         """Watches it for something else."""
@@ -193,15 +199,16 @@ class Connecting:
     def _ready(self, mask: int) -> None:
         connecting = self._socket
         if connecting is not None:
-            self._plane.forget(connecting.fileno())
-            self._finish(connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+            self._finish(connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), _OUT)
 
-    def _finish(self, code: int) -> None:
+    def _finish(self, code: int, watched: int = -1) -> None:
         done, self._socket = self._socket, None
         if code == 0 and done is not None:
-            self._connected(SocketLink(self._plane, done, self._address))
+            self._connected(SocketLink(self._plane, done, self._address, watched))
             return
         if done is not None:
+            if watched >= 0:
+                self._plane.forget(done.fileno())
             done.close()
         self._failed(OSError(code, os.strerror(code)))
 
@@ -216,16 +223,20 @@ class Connecting:
 class SocketLink:
     """One TCP connection in the plane."""
 
-    __slots__ = ("_dead", "_descriptor", "_ended", "_ending", "_mask", "_out", "_plane", "_reading", "_size", "_socket",
-                 "client", "owner", "peer")
+    __slots__ = ("_dead", "_descriptor", "_ended", "_ending", "_mask", "_out", "_plane", "_reading", "_receive", "_send",
+                 "_size", "_socket", "client", "owner", "peer")
 
-    def __init__(self, plane: EpollPlane, connection: socket.socket, peer: Address) -> None:
-        connection.setblocking(False)
+    def __init__(self, plane: EpollPlane, connection: socket.socket, peer: Address, watched: int = -1) -> None:
+        """`watched`: what the plane watches the descriptor for already; -1 for nothing."""
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._plane = plane
         self._socket = connection
+        self._receive = connection.recv
+        self._send = connection.send
         self._descriptor = connection.fileno()
-        self._mask = -1
+        if watched >= 0:
+            plane.handle(self._descriptor, self._ready)
+        self._mask = watched
         """What the epoll watches for; -1 while it does not know the link."""
         self._out: list[bytes | memoryview] = []
         self._size = READ_SMALL
@@ -243,7 +254,7 @@ class SocketLink:
     @property
     def backlog(self) -> int:
         """Octets that wait to be sent."""
-        return sum(map(len, self._out))
+        return sum(map(len, self._out)) if self._out else 0
 
     def _watch(self) -> None:
         mask = (_IN if self._reading and not self._ended else 0) | (_OUT if self._out else 0)
@@ -254,6 +265,9 @@ class SocketLink:
         self._mask = mask
 
     def _ready(self, mask: int) -> None:
+        if mask == _IN and self._reading:
+            self._read()
+            return
         if mask & _OUT:
             self._flush()
             if self._mask < 0:
@@ -266,7 +280,7 @@ class SocketLink:
 
     def _read(self) -> None:
         try:
-            data = self._socket.recv(self._size)
+            data = self._receive(self._size, _DONTWAIT)
         except BlockingIOError:
             return
         except OSError:
@@ -281,8 +295,9 @@ class SocketLink:
             owner.received(self.client, data)
         else:
             self._ended = True
-            self._watch()
             owner.ended(self.client)
+            if self._mask >= 0:
+                self._watch()
 
     def _hung(self, mask: int) -> None:
         """An error or a hang-up while nothing is read.  After FIN both ways the owner is about to close."""
@@ -306,7 +321,7 @@ class SocketLink:
         if self._dead:
             return
         try:
-            sent = self._socket.send(data)
+            sent = self._send(data, _DONTWAIT)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -330,7 +345,7 @@ class SocketLink:
         out = self._out
         while out:
             try:
-                sent = self._socket.send(out[0])
+                sent = self._send(out[0], _DONTWAIT)
             except BlockingIOError:
                 return
             except OSError:

@@ -114,10 +114,10 @@ class Relay:
             self._capture.end(self.inspector.flow, direction, time)
         self._told = self.inspector.end(direction, time)
         target = self.server if client else self.client
-        if target is not None:
-            target.end()
-        elif self._told:
+        if self._told and not (target is not None and target.backlog):
             self._done(_close)
+        elif target is not None:
+            target.end()
 
     def broken(self, client: bool) -> None:
         """One side has aborted: so is the other."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from inspector.errors import OptionError
 from inspector.live import reactor as reactors
 from inspector.live.clock import now, step
-from inspector.live.connect import Reaching
+from inspector.live.connect import Reaching, Target
 from inspector.live.link import Link, Listening, Plane
 from inspector.live.relay import JudgedRelay, Relay
 from inspector.pdu import Address, Flow
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from inspector.output import Outputs
     from inspector.pipeline import Pipeline
 
-FLUSH: Final = 0.1
-"""Seconds between two flushes of what plugins have written."""
+TICK: Final = 0.1
+"""Seconds between two looks at connections on their way, and two flushes of what plugins have written."""
 STARVED_PAUSE: Final = 1.0
 """Seconds without accepting when the system had no descriptor left."""
 FAREWELL: Final = 5.0
@@ -103,7 +103,7 @@ class Service:
         self._make: type[Relay] = JudgedRelay if getattr(pipeline.observer, "judging", False) else Relay
         self._starving = False
         self._stopping = False
-        self._flush: Any = None
+        self._next_tick: Any = None
         self._stepped = False
 
     @property
@@ -113,18 +113,22 @@ class Service:
 
     def listen(self, route: Route) -> Listening:
         """Begins to serve a route.  Raises OptionError, saying the way out."""
+        target = Target(route.host, route.port)
         try:
-            listening = self.plane.listen(route.listen, lambda link: self._accepted(link, route), self._starved)
+            listening = self.plane.listen(route.listen, lambda link: self._accepted(link, route, target), self._starved)
         except OSError as error:
             raise OptionError(_cannot_listen(route.listen, error)) from error
         self.listening.append(listening)
         return listening
 
     def start(self) -> None:
-        """Begins to flush what plugins write."""
+        """Begins what is done from time to time."""
         self._tick()
 
     def _tick(self) -> None:
+        seconds = self.reactor.seconds()
+        for reaching in list(self._reaching):
+            reaching.check(seconds)
         if self.outputs is not None:
             self.outputs.flush()
             if self.outputs.broken and not self._stopping:
@@ -133,14 +137,15 @@ class Service:
             self._stepped = True
             self.notice(f"the wall clock was moved by {moved / 1e6:+.1f} s; time stamps go on from the clock as it was at the "
                         "start")
-        self._flush = self.reactor.callLater(FLUSH, self._tick)
+        self._next_tick = self.reactor.callLater(TICK, self._tick)
 
     # One session
 
-    def _accepted(self, link: Link, route: Route) -> None:
-        reaching = Reaching(self.reactor, self.plane, route.host, route.port, self.settings.connect_timeout)
+    def _accepted(self, link: Link, route: Route, target: Target) -> None:
+        reaching = Reaching(self.reactor, self.plane, target, self.settings.connect_timeout)
         self._reaching.add(reaching)
-        self._limit()
+        if self.settings.max_sessions:
+            self._limit()
         reaching.begin(lambda server: self._connected(reaching, link, server, route),
                        lambda address, reason: self._unreachable(reaching, link, address, reason, route))
 
@@ -176,7 +181,7 @@ class Service:
     # Bounds
 
     def _limit(self) -> None:
-        if self.settings.max_sessions and self.sessions >= self.settings.max_sessions:
+        if self.sessions >= self.settings.max_sessions:
             self._accepting(False)
 
     def _accepting(self, yes: bool) -> None:
@@ -220,8 +225,8 @@ class Service:
         """Frees everything; the capture is whole."""
         self.close_listening()
         self.abort()
-        if self._flush is not None and self._flush.active():
-            self._flush.cancel()
+        if self._next_tick is not None and self._next_tick.active():
+            self._next_tick.cancel()
         self.plane.close()
         if self.capture is not None:
             self.capture.close()
