@@ -132,6 +132,7 @@ LINE: Final = 15
 BOX: Final = 250
 LABEL: Final = 30
 """Characters in a line of a label."""
+HARD: Final = "\N{NO-BREAK SPACE}"
 LANE: Final = 22
 GAP: Final = 26
 MARGIN: Final = 24
@@ -142,7 +143,7 @@ svg{--ink:#1f2933;--faint:#667380;--line:#3d6fb4;--back:#b0622a;--box:#f1f5fa;--
 @media(prefers-color-scheme:dark){svg{--ink:#e6edf3;--faint:#9aa7b4;--line:#7fb0f0;--back:#e8a36b;--box:#1c2733;--edge:#4a5b6d;
 --page:#0f1620}}
 text{font:12px ui-sans-serif,system-ui,"Segoe UI","DejaVu Sans",sans-serif;fill:var(--ink)}
-.page{fill:var(--page)} .title{font-size:17px;font-weight:600} .state{font-size:14px;font-weight:600;text-anchor:middle}
+.page{fill:var(--page)} .title{font-size:15px;font-weight:600} .state{font-size:14px;font-weight:600;text-anchor:middle}
 .stay,.note{fill:var(--faint);font-size:11.5px} .stay{text-anchor:middle} .box{fill:var(--box);stroke:var(--edge);stroke-width:1.3}
 .end{fill:none;stroke:var(--edge)} .way{fill:none;stroke:var(--line);stroke-width:1.5} .way.back{stroke:var(--back)}
 .head{fill:var(--line)} .head.back{fill:var(--back)} .left{text-anchor:end} .halo{paint-order:stroke;stroke:var(--page);stroke-width:4}
@@ -199,13 +200,14 @@ def svg(name: str, table: Table) -> str:
     sides = [_label_width(boxes, left) for left in (True, False)]
     x = MARGIN + LANE * len(lanes[0]) + sides[0] + 12
     width = x + BOX + sides[1] + 12 + LANE * len(lanes[1]) + MARGIN
-    width = max(width, MARGIN * 2 + CHARACTER * (len(NOTE) + 4))
+    down = max((len(line) for box in boxes if box.down for line in _down_label(box)), default=0)
+    width = max(width, x + BOX / 2 + CHARACTER * down + 9 + MARGIN, MARGIN * 2 + CHARACTER * (len(NOTE) + 14))
     bottom = _stack(boxes)
     height = bottom + 40
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
              f'height="{height:.0f}" role="img" aria-label="{escape(name)}: states and transitions">',
              f"<style>{_style()}</style>", f'<rect class="page" width="{width:.0f}" height="{height:.0f}"/>',
-             _words(MARGIN, 30, name, "title")]
+             _words(MARGIN, 30, f"{name}: states and what leads from one to another", "title")]
     pen = Pen(x, lanes[0], lanes[1], sides[0], sides[1])
     for number, box in enumerate(boxes):
         parts += pen.ways(box, {other.state: other for other in boxes})
@@ -237,7 +239,7 @@ def _boxes(table: Table) -> list[Box]:
         if distance == 1:
             box.down = arrow
             continue
-        port = Port(arrow, [line for label in arrow.labels for line in textwrap.wrap(label, LABEL)])
+        port = Port(arrow, wrapped(arrow, LABEL))
         (box.right if distance > 0 else box.left).append(port)
         if distance > 0:
             target.enters_right = True
@@ -274,7 +276,13 @@ def _stack(boxes: Sequence[Box]) -> float:
 
 def _down_label(box: Box) -> list[str]:
     assert box.down is not None
-    return [line for label in box.down.labels for line in textwrap.wrap(label, LABEL + 10)]
+    return wrapped(box.down, LABEL + 10)
+
+
+def wrapped(arrow: Arrow, width: int) -> list[str]:
+    """The labels of an arrow in lines, broken between verbs alone."""
+    whole = [label.replace(" ", HARD).replace("," + HARD, ", ") for label in arrow.labels]
+    return [line.replace(HARD, " ") for label in whole for line in textwrap.wrap(label, width)]
 
 
 class Pen:
