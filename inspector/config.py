@@ -1,8 +1,8 @@
 """Settings from outside the command line: `MAILSPY_*` in the environment, and a TOML file.
 
-Rules.  The command line wins over the environment, the environment over the file.  A key that nobody knows or a value of the wrong
-type in the file stops the program, naming file, key and expected type; an unknown variable is only told, since the
-environment belongs to everybody.
+Rules.  The command line wins over the environment, the environment over the file.  A key that nobody knows or a value
+of the wrong type in the file stops the program, naming file, key and expected type; an unknown variable is only told,
+since the environment belongs to everybody.
 
 Knows option tables and both formats.  Must not know click, nor what any option means.
 """
@@ -34,8 +34,8 @@ NAMES: Final[Mapping[type, tuple[str, str]]] = {
     bool: ("true or false", "true or false"),
 }
 """What a type is called, one value and several."""
-FOUND: Final[Mapping[type, str]] = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list",
-                                    dict: "a table"}
+FOUND: Final[Mapping[type, str]] = {str: "text", int: "a number", float: "a number", bool: "true or false",
+                                    list: "a list", dict: "a table"}
 
 Settings = dict[str, Any]
 """Values by option key."""

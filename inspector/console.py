@@ -1,7 +1,7 @@
 """The one place that styles text for people: the annotated view of a session, one line a PDU.
 
-Rules.  All text from the wire is sanitised before it is styled.  Colour and cutting to the width are for terminals alone; what is
-piped is plain and whole.  Styles are a table of our own: thousands of lines a second pass here.
+Rules.  All text from the wire is sanitised before it is styled.  Colour and cutting to the width are for terminals
+alone; what is piped is plain and whole.  Styles are a table of our own: thousands of lines a second pass here.
 
 Knows flows, PDUs, anomalies and findings.  Must not know where lines go, nor any protocol's words.
 """
@@ -37,7 +37,8 @@ ARROWS: Final = ("C→S", "S→C")
 ARROW_INK: Final = (CYAN, MAGENTA)
 PHASE_INK: Final = {
     "AUTHORIZATION": YELLOW, "TRANSACTION": GREEN, "UPDATE": BLUE,
-    "CONNECT": CYAN, "HELLO": CYAN, "TLS": MAGENTA, "AUTH": YELLOW, "MAIL": GREEN, "RCPT": GREEN, "DATA": GREEN, "QUIT": BLUE,
+    "CONNECT": CYAN, "HELLO": CYAN, "TLS": MAGENTA, "AUTH": YELLOW, "MAIL": GREEN, "RCPT": GREEN, "DATA": GREEN,
+    "QUIT": BLUE,
 }
 """Phases that are not listed are not coloured."""
 STATUS_INK: Final = {"+": GREEN, "2": GREEN, "3": YELLOW, "4": RED, "5": RED, "-": RED}
@@ -72,7 +73,8 @@ class Summary:
     def line(self) -> str:
         """One line for people."""
         total = sum(self.anomalies.values())
-        by_severity = ", ".join(f"{self.anomalies[name]} {name}" for name in reversed(Severity) if self.anomalies.get(name))
+        by_severity = ", ".join(f"{self.anomalies[name]} {name}" for name in reversed(Severity)
+                                if name in self.anomalies)
         return ", ".join((count(self.flows, "flow", "flows"), count(self.pdus, "PDU", "PDUs"),
                           count(total, "anomaly", "anomalies") + (f" ({by_severity})" if total else ""),
                           count(self.findings, "finding", "findings")))
@@ -86,7 +88,8 @@ def count(number: int, one: str, many: str) -> str:
 class Console:
     """How this run speaks to people: makes the views for its outputs, and keeps its summary."""
 
-    def __init__(self, *, verbose: bool = False, states: bool = False, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, verbose: bool = False, states: bool = False,
+                 environ: Mapping[str, str] | None = None) -> None:
         """`verbose`: times, octets, hexadecimal.  `states`: POP3's client automaton beside the phase."""
         self.verbose = verbose
         self.states = states or verbose
@@ -98,7 +101,8 @@ class Console:
         if not output.terminal:
             return View(verbose=self.verbose, states=self.states)
         colour = not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
-        return View(colour=colour, measure=lambda: width_of(output.descriptor), verbose=self.verbose, states=self.states)
+        return View(colour=colour, measure=lambda: width_of(output.descriptor), verbose=self.verbose,
+                    states=self.states)
 
 
 def width_of(descriptor: int) -> int:
@@ -134,8 +138,8 @@ class View:
         """A flow begins: who speaks to whom."""
         self._open += 1
         known = flow.protocol or "protocol to be told from the greeting"
-        return self._ink(BOLD, f"flow {flow.number} opened: {sanitise(str(flow.client))} → {sanitise(str(flow.server))}, "
-                               f"{sanitise(known)}") + "\n"
+        who = f"{flow.client} → {flow.server}, {known}"
+        return self._ink(BOLD, f"flow {flow.number} opened: {sanitise(who)}") + "\n"
 
     def flow_closed(self, flow: Flow, reason: str) -> str:
         """A flow is over."""
@@ -158,19 +162,20 @@ class View:
         flow = session.flow.number
         if self.states:
             return heads + self._full(pdu, flow, middle, text)
-        return f"{heads}{PADDED[flow] if flow < 1000 else flow} {PADDED[number] if number < 1000 else number}{middle}{text}\n"
+        column = PADDED[number] if number < 1000 else number
+        return f"{heads}{PADDED[flow] if flow < 1000 else flow} {column}{middle}{text}\n"
 
     def anomaly(self, anomaly: Anomaly, session: Session) -> str:
         """A deviation, beneath the PDU that it stands in."""
         severity = anomaly.severity.value
         text = sanitise(f"{anomaly.name}: {anomaly.detail} ({anomaly.reference})")
-        return self._beneath(session, anomaly.pdu, "!", severity, text, SEVERITY_INK.get(severity, ""))
+        return self._beneath(session, anomaly.pdu, ("!", severity), text, SEVERITY_INK.get(severity, ""))
 
     def finding(self, finding: Finding, session: Session) -> str:
         """What a plugin reports."""
         alarming = "" if finding.severity == "info" else f" [{finding.severity}]"
         ink = SEVERITY_INK.get(finding.severity, "") if alarming else BLUE
-        return self._beneath(session, None, "*", sanitise(finding.event), sanitise(finding.summary + alarming), ink)
+        return self._beneath(session, None, ("*", sanitise(finding.event)), sanitise(finding.summary + alarming), ink)
 
     # Columns
 
@@ -207,8 +212,9 @@ class View:
         middle = columns[phase] = f"  {arrow}  {self._ink(PHASE_INK.get(phase, ''), f'{phase:{PHASE_WIDTH}}')}  "
         return middle
 
-    def _beneath(self, session: Session, number: int | None, mark: str, name: str, text: str, ink: str) -> str:
-        """A line that is not a PDU, in the columns of the PDUs."""
+    def _beneath(self, session: Session, number: int | None, head: tuple[str, str], text: str, ink: str) -> str:
+        """A line that is not a PDU, in the columns of the PDUs: a mark and a name in place of arrow and phase."""
+        mark, name = head
         time = f"  {time_of_day(session.time)}" if self.verbose else ""
         before = f"{session.flow.number:4d} {number or '':>4}{time}   {mark}   "
         if self._room:
@@ -233,7 +239,7 @@ def seconds(duration: int) -> str:
 
 
 def cut(text: str, room: int) -> str:
-    """Sanitised text in at most `room` columns; of several lines, as many whole ones as fit, and how many more there are."""
+    """Sanitised text in at most `room` columns; of several lines, as many whole ones as fit, and how many more."""
     if fitting(text, room) == len(text):
         return text
     lines = text.split(JOINT)

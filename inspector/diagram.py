@@ -1,7 +1,7 @@
 """Phase tables drawn: as text, as a Mermaid state diagram, as SVG.
 
-Rules.  All three say the same: a state, the verbs that stay in it, and an arrow for each state that can follow.  Rows with one
-target share one arrow; an outcome that is not drawn leaves the state as it is.
+Rules.  All three say the same: a state, the verbs that stay in it, and an arrow for each state that can follow.  Rows
+with one target share one arrow; an outcome that is not drawn leaves the state as it is.
 
 Knows tables.  Must not know any protocol.
 """
@@ -92,10 +92,8 @@ def _text_rows(state: str, verbs: Mapping[str, Row]) -> list[tuple[str, str, str
 
 def _leads(state: str, row: Row) -> str:
     """`OK → TRANSACTION`, or a dot for nowhere."""
-    ways = []
-    for target in dict.fromkeys(row.next.values()):
-        if target != state:
-            ways.append(f"{condition(row, target) or 'always'} → {target}")
+    ways = [f"{condition(row, target) or 'always'} → {target}"
+            for target in dict.fromkeys(row.next.values()) if target != state]
     return "; ".join(ways) or "·"
 
 
@@ -123,8 +121,8 @@ def _quoted(words: str) -> str:
     return _MERMAID.sub(lambda match: f"#{ord(match[0])};", words)
 
 
-# As SVG: states in one column, arrows to the next state straight down, others in lanes beside: forward at the right, backward
-# at the left.  All arrows with one target share one lane, so that lanes never cross boxes and heads never meet.
+# As SVG: states in one column, arrows to the next state straight down, others in lanes beside: forward at the
+# right, backward at the left.  All arrows with one target share one lane, so that lanes never cross boxes and heads never meet.
 
 CHARACTER: Final = 6.7
 """Width of a character of 12 px, about."""
@@ -144,9 +142,11 @@ svg{--ink:#1f2933;--faint:#667380;--line:#3d6fb4;--back:#b0622a;--box:#f1f5fa;--
 --page:#0f1620}}
 text{font:12px ui-sans-serif,system-ui,"Segoe UI","DejaVu Sans",sans-serif;fill:var(--ink)}
 .page{fill:var(--page)} .title{font-size:15px;font-weight:600} .state{font-size:14px;font-weight:600;text-anchor:middle}
-.stay,.note{fill:var(--faint);font-size:11.5px} .stay{text-anchor:middle} .box{fill:var(--box);stroke:var(--edge);stroke-width:1.3}
+.stay,.note{fill:var(--faint);font-size:11.5px} .stay{text-anchor:middle}
+.box{fill:var(--box);stroke:var(--edge);stroke-width:1.3}
 .end{fill:none;stroke:var(--edge)} .way{fill:none;stroke:var(--line);stroke-width:1.5} .way.back{stroke:var(--back)}
-.head{fill:var(--line)} .head.back{fill:var(--back)} .left{text-anchor:end} .halo{paint-order:stroke;stroke:var(--page);stroke-width:4}
+.head{fill:var(--line)} .head.back{fill:var(--back)} .left{text-anchor:end}
+.halo{paint-order:stroke;stroke:var(--page);stroke-width:4}
 """
 PALETTE: Final = re.compile(r"--(\w+):(#\w+)")
 
@@ -201,12 +201,14 @@ def svg(name: str, table: Table) -> str:
     x = MARGIN + LANE * len(lanes[0]) + sides[0] + 12
     width = x + BOX + sides[1] + 12 + LANE * len(lanes[1]) + MARGIN
     down = max((len(line) for box in boxes if box.down for line in _down_label(box)), default=0)
+    needed = width
     width = max(width, x + BOX / 2 + CHARACTER * down + 9 + MARGIN, MARGIN * 2 + CHARACTER * (len(NOTE) + 14))
+    x += (width - needed) / 2
     bottom = _stack(boxes)
     height = bottom + 40
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-             f'height="{height:.0f}" role="img" aria-label="{escape(name)}: states and transitions">',
-             f"<style>{_style()}</style>", f'<rect class="page" width="{width:.0f}" height="{height:.0f}"/>',
+    head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
+            f'height="{height:.0f}" role="img" aria-label="{escape(name)}: states and transitions">')
+    parts = [head, f"<style>{_style()}</style>", f'<rect class="page" width="{width:.0f}" height="{height:.0f}"/>',
              _words(MARGIN, 30, f"{name}: states and what leads from one to another", "title")]
     pen = Pen(x, lanes[0], lanes[1], sides[0], sides[1])
     for number, box in enumerate(boxes):
@@ -232,7 +234,8 @@ def _leaves(box: Box) -> bool:
 
 def _boxes(table: Table) -> list[Box]:
     states = list(table)
-    boxes = {state: Box(state, textwrap.wrap(", ".join(staying(table, state)), int(BOX / CHARACTER) - 2)) for state in states}
+    inside = int(BOX / CHARACTER) - 2
+    boxes = {state: Box(state, textwrap.wrap(", ".join(staying(table, state)), inside)) for state in states}
     for arrow in arrows(table):
         box, target = boxes[arrow.source], boxes[arrow.target]
         distance = states.index(arrow.target) - states.index(arrow.source)
@@ -292,7 +295,8 @@ class Pen:
         self.x = x
         self.middle = x + BOX / 2
         self._lane_x = {(True, target): x - left_label - 12 - LANE * number for number, target in enumerate(left)}
-        self._lane_x |= {(False, target): x + BOX + right_label + 12 + LANE * number for number, target in enumerate(right)}
+        edge = x + BOX + right_label + 12
+        self._lane_x |= {(False, target): edge + LANE * number for number, target in enumerate(right)}
 
     def box(self, box: Box, final: bool) -> list[str]:
         """A state with the verbs that stay in it; with a second edge where nothing leaves it."""
@@ -301,7 +305,7 @@ class Pen:
             parts.append(_rect(self.x + 4, box.y + 4, BOX - 8, box.height - 8, "end"))
         top = box.y + (box.height - LINE * len(box.stays)) / 2 + 5
         parts.append(_words(self.middle, top, box.state, "state"))
-        parts += [_words(self.middle, top + LINE * (number + 1) + 1, line, "stay") for number, line in enumerate(box.stays)]
+        parts += [_words(self.middle, top + LINE * place + 1, line, "stay") for place, line in enumerate(box.stays, 1)]
         return parts
 
     def start(self, box: Box) -> list[str]:
@@ -335,9 +339,9 @@ class Pen:
         end = target.y + 14
         bend = 8 if end > port.y else -8
         style = "way back" if left else "way"
-        path = (f'<path class="{style}" d="M{edge:.1f} {port.y:.1f}H{lane - out * 8:.1f}Q{lane:.1f} {port.y:.1f} {lane:.1f} '
-                f'{port.y + bend:.1f}V{end - bend:.1f}Q{lane:.1f} {end:.1f} {lane - out * 8:.1f} {end:.1f}'
-                f'H{edge + out * 8:.1f}"/>')
+        near = f"{lane - out * 8:.1f}"
+        path = (f'<path class="{style}" d="M{edge:.1f} {port.y:.1f}H{near}Q{lane:.1f} {port.y:.1f} {lane:.1f} '
+                f'{port.y + bend:.1f}V{end - bend:.1f}Q{lane:.1f} {end:.1f} {near} {end:.1f}H{edge + out * 8:.1f}"/>')
         head = f'<path class="head{" back" if left else ""}" d="M{edge:.1f} {end:.1f}l{out * 9} -4.5v9z"/>'
         first = port.y - 5 - LINE * (len(port.lines) - 1)
         words = [_words(edge + out * 12, first + LINE * number, line, "halo left" if left else "halo")

@@ -1,8 +1,9 @@
 """Where lines for people and programs go: standard output, standard error, log files.
 
-Rules.  Writers hand over whole lines.  Live, a reader that does not read (Ctrl-S, a full pipe) never stops the traffic: a thread
-writes, a bounded queue waits, and past its bound lines are dropped, counted and told.  Offline there is no traffic to hold up, so
-writing waits for the reader and nothing is dropped.  A reader that has gone, or a full disk, is never an exception.
+Rules.  Writers hand over whole lines.  Live, a reader that does not read (Ctrl-S, a full pipe) never stops the traffic:
+a thread writes, a bounded queue waits, and past its bound lines are dropped, counted and told.  Offline there is no
+traffic to hold up, so writing waits for the reader and nothing is dropped.  A reader that has gone, or a full disk, is
+never an exception.
 
 Knows descriptors.  Must not know what is written on them.
 """
@@ -35,8 +36,9 @@ Alarm = Callable[[str], None]
 class Device(Protocol):
     """What takes the blocks of an output."""
 
-    broken: bool
-    """Nobody reads any more."""
+    @property
+    def broken(self) -> bool:
+        """Nobody reads any more."""
 
     def send(self, block: bytes) -> None:
         """Takes whole lines; never raises for what the other side does."""
@@ -119,7 +121,8 @@ class Background:
             return
         if self._waiting + len(block) > self._bound:
             if not self.dropped:
-                self._alarm(f"{self._name}: its reader does not read; lines are dropped until it does, the traffic goes on")
+                self._alarm(f"{self._name}: its reader does not read; lines are dropped until it does, the traffic "
+                            "goes on")
             self.dropped += block.count(b"\n")
             return
         with self._change:
@@ -155,7 +158,7 @@ class Background:
 
 
 def write_all(descriptor: int, data: bytes) -> bytes | None:
-    """Writes `data`; returns what there was no room for, or None when nobody reads.  Raises OSError for other faults."""
+    """Writes `data`; returns what there was no room for, or None when nobody reads.  Raises OSError otherwise."""
     view = memoryview(data)
     while view:
         try:
@@ -254,7 +257,8 @@ class Outputs:
             descriptor = open_private(path)
             self._files.append(descriptor)
             if stat.S_ISREG(mode := os.fstat(descriptor).st_mode) and mode & 0o077:
-                self.notice(f"{path}: others than its owner can use this file (mode {mode & 0o777:o}); `chmod 600` mends it")
+                self.notice(f"{path}: others than its owner can use this file (mode {mode & 0o777:o}); `chmod 600` "
+                            "mends it")
             self._outputs[key] = self._output(descriptor, path, self.notice)
         return self._outputs[key]
 

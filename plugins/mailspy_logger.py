@@ -1,15 +1,15 @@
 """Writes down what crosses: the annotated view for people, JSON lines for programs.
 
-Rules.  Standard output has one of the two, alone; a log file has the one that its name asks for.  The JSON is a contract
-(docs/json): names, order and meaning of the members stay.  Every text from the wire is sanitised, secrets are masked before
-they come here.
+Rules.  Standard output has one of the two, alone; a log file has the one that its name asks for.  The JSON is a
+contract (docs/json): names, order and meaning of the members stay.  Every text from the wire is sanitised; secrets are
+masked before they come here.
 
 Knows events and their two forms.  Must not know protocols, descriptors or how text is styled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -84,11 +84,11 @@ class JsonRecord:
 
     def flow_opened(self, flow: Flow) -> None:
         """Writes that a flow begins."""
-        self._flow("flow_opened", flow, flow.opened, client=str(flow.client), server=str(flow.server))
+        self._object("flow_opened", flow, flow.opened, {"client": str(flow.client), "server": str(flow.server)})
 
     def flow_closed(self, flow: Flow, reason: str) -> None:
         """Writes that a flow is over."""
-        self._flow("flow_closed", flow, flow.closed or flow.opened, reason=reason)
+        self._object("flow_closed", flow, flow.closed or flow.opened, {"reason": reason})
 
     def pdu_seen(self, pdu: PDU, session: Session) -> None:
         """Writes a PDU."""
@@ -103,14 +103,16 @@ class JsonRecord:
 
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """Writes a deviation."""
-        self._flow("anomaly", session.flow, anomaly.time, name=anomaly.name, severity=anomaly.severity.value,
-                   reference=anomaly.reference, pdu=anomaly.pdu, detail=anomaly.detail)
+        self._object("anomaly", session.flow, anomaly.time, {
+            "name": anomaly.name, "severity": anomaly.severity.value, "reference": anomaly.reference, "pdu": anomaly.pdu,
+            "detail": anomaly.detail})
 
     def finding(self, finding: Finding, session: Session) -> None:
         """Writes what a plugin found; its fields cannot replace the members that every object has."""
-        self._flow(finding.event, session.flow, finding.time or session.time, **{**finding.fields, "summary": finding.summary})
+        fields = {**finding.fields, "summary": finding.summary}
+        self._object(finding.event, session.flow, finding.time or session.time, fields)
 
-    def _flow(self, event: str, flow: Flow, time: int, /, **fields: object) -> None:
+    def _object(self, event: str, flow: Flow, time: int, fields: Mapping[str, object]) -> None:
         common = {"event": sanitise(event), "flow": flow.number, "time": self.stamp(time), "protocol": flow.protocol}
         self._write(encode({**common, **clean(fields, common)}) + b"\n")
 
@@ -192,7 +194,8 @@ class LoggerPlugin:
         screen = make_record(options, options.outputs.stdout(), options.json)
         self._records = [Quiet(screen) if options.quiet else screen]
         if options.log:
-            self._records.append(make_record(options, options.outputs.open(options.log), options.log.endswith(JSON_NAMES)))
+            log = options.outputs.open(options.log)
+            self._records.append(make_record(options, log, options.log.endswith(JSON_NAMES)))
         self._tell_pdu = tuple(record.pdu_seen for record in self._records if not isinstance(record, Quiet))
 
     @hookimpl
@@ -236,9 +239,9 @@ def make_record(options: Options, output: Any, json: bool) -> Record:
     return JsonRecord(output.write) if json else ViewRecord(output.write, options.console.view(output))
 
 
-def clean(fields: dict[str, object], taken: dict[str, object]) -> dict[str, object]:
-    """A finding's fields, sanitised, without those whose names are taken."""
-    return {sanitise(name): scrub(value, DEPTH) for name, value in fields.items() if name not in taken}
+def clean(fields: Mapping[str, object], taken: Mapping[str, object]) -> dict[str, object]:
+    """An event's own members, sanitised, without those whose names are taken."""
+    return {sanitise(str(name)): scrub(value, DEPTH) for name, value in fields.items() if name not in taken}
 
 
 def scrub(value: object, depth: int) -> object:

@@ -1,7 +1,7 @@
 """The command line: `main` is what the `mailspy` program calls.
 
-Rules.  A user's mistake is one line on standard error, what, where and how to mend it, and exit code 2; never a traceback.  What is
-heavy is imported by the command that needs it: `mailspy --help` answers at once.
+Rules.  A user's mistake is one line on standard error, what, where and how to mend it, and exit code 2; never a
+traceback.  What is heavy is imported by the command that needs it: `mailspy --help` answers at once.
 
     options      the tables of options
     usage        the help texts
@@ -98,8 +98,8 @@ def _other(error: Exception) -> int:
         return _mistake(error.format_message())
     if os.environ.get("MAILSPY_DEBUG"):
         raise error
-    print(f"mailspy: internal error: {sanitise(f'{type(error).__name__}: {error}')}; MAILSPY_DEBUG=1 shows where; please report it",
-          file=sys.stderr)
+    told = sanitise(f"{type(error).__name__}: {error}")
+    print(f"mailspy: internal error: {told}; MAILSPY_DEBUG=1 shows where; please report it", file=sys.stderr)
     return FAULT
 
 

@@ -55,7 +55,8 @@ def parse_listen(text: str) -> Address:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        raise OptionError(f"{where}: {host} is no IP address; 127.0.0.1 is this machine alone, 0.0.0.0 every interface") from None
+        raise OptionError(f"{where}: {host} is no IP address; 127.0.0.1 is this machine alone, 0.0.0.0 every "
+                          "interface") from None
     return Address(host, port_number(where, match["port"], least=0))
 
 
@@ -104,14 +105,15 @@ def _unknown_scheme(scheme: str, known: dict[str, Protocol]) -> str:
     return f"unknown scheme {scheme or '(empty)'}{hint(scheme, known)}; mailspy reads {', '.join(known)}"
 
 
-def make_paths(listens: Sequence[str], upstreams: Sequence[str], protocol: str, protocols: Sequence[Protocol]) -> list[Path]:
+def make_paths(listens: Sequence[str], upstreams: Sequence[str], protocol: str,
+               protocols: Sequence[Protocol]) -> list[Path]:
     """Pairs listeners and servers in their order.  Raises OptionError."""
     known = by_name(protocols)
     if protocol and protocol not in known:
         raise OptionError(f"--protocol {protocol}: not known{hint(protocol, known)}; mailspy reads {', '.join(known)}")
     if len(listens) != len(upstreams):
-        raise OptionError(f"{len(listens)} --listen and {len(upstreams)} --upstream: each listener needs its server, in the same "
-                          "order: --listen 1110 --upstream pop.example:110")
+        raise OptionError(f"{len(listens)} --listen and {len(upstreams)} --upstream: each listener needs its server, "
+                          "in the same order: --listen 1110 --upstream pop.example:110")
     paths: list[Path] = []
     for listen, upstream in zip(listens, upstreams, strict=True):
         scheme, host, port = parse_upstream(upstream, protocols, protocol)
@@ -129,8 +131,8 @@ def check_apart(paths: Sequence[Path]) -> None:
         seen.add(path.listen)
         for other in paths:
             if path.port == other.listen.port and reaches(path.host, other.listen.host):
-                raise OptionError(f"--upstream {Address(path.host, path.port)}: that is our own --listen {other.listen}; the "
-                                  "proxy would connect to itself without end: name the real server")
+                raise OptionError(f"--upstream {Address(path.host, path.port)}: that is our own "
+                                  f"--listen {other.listen}; the proxy would connect to itself without end: name the real server")
 
 
 def reaches(host: str, listening: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from inspector.cli import usage
 from inspector.cli.address import make_paths
@@ -34,7 +35,8 @@ def live(setup: Setup, values: Values) -> int:
     with Run(setup, values, live=True) as this:
         notice = this.outputs.notice
         capture = CaptureWriter(values["write"], alarm=notice) if values["write"] else None
-        return run([Route(*path) for path in paths], this.pipeline, capture, values["keep_secrets"], settings, notice, this.outputs)
+        return run([Route(*path) for path in paths], this.pipeline, capture, values["keep_secrets"], settings, notice,
+                   this.outputs)
 
 
 def _nothing_to_do() -> int:
@@ -43,8 +45,9 @@ def _nothing_to_do() -> int:
 
 
 def _read(setup: Setup, values: Values) -> int:
+    source = click.get_current_context().get_parameter_source
     for name in ("listen", "upstream", "write"):
-        if values[name] and click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+        if values[name] and source(name) is ParameterSource.COMMANDLINE:
             raise OptionError(f"--{name} is for the live proxy and --read for a capture: leave one of the two out")
     return _replayed(setup, values, values["read"], setup.config.commands.get("replay", {}).get("speed", 0.0))
 
@@ -67,7 +70,8 @@ def demo(setup: Setup, values: Values) -> int:
     from inspector.demo import play
 
     with Run(setup, values, live=True, states=True) as this:
-        code: int = play.run(this.pipeline, this.outputs, lang=values["lang"], serve=values["serve"], folder=values["keep"])
+        code: int = play.run(this.pipeline, this.outputs, lang=values["lang"], serve=values["serve"],
+                             folder=values["keep"])
     return code
 
 
@@ -148,5 +152,6 @@ def help_(setup: Setup, values: Values) -> int:
 
 
 ACTIONS: Final[Mapping[str, Any]] = {
-    "live": live, "replay": replay, "demo": demo, "phases": phases, "plugins": plugins, "completion": completion, "help": help_,
+    "live": live, "replay": replay, "demo": demo, "phases": phases, "plugins": plugins, "completion": completion,
+    "help": help_,
 }

@@ -140,7 +140,8 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
         self.outputs.flush()
         if error is None and self.console.summary.flows and not self.outputs.broken:
             self.outputs.notice(self.console.summary.line())

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from inspector.cli import usage
 from inspector.cli.options import CHOICES, COMMON, DEMO, HIDDEN, LEAST, LIVE, REPLAY, SHORT
+from inspector.cli.options import COMMANDS as RUNNING
 from inspector.cli.start import Setup
 from inspector.config import hint
 from inspector.options import Option
@@ -31,7 +32,8 @@ Action = Callable[[Setup, Values], int]
 class Tree(click.Group):
     """The program: the live proxy without a command, else the command."""
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(self, ctx: click.Context,
+                        args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Finds the command, or says which one was perhaps meant."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             near = hint(args[0], self.commands) or f"; the commands are {', '.join(self.commands)}"
@@ -57,8 +59,8 @@ def build(setup: Setup, actions: Mapping[str, Action]) -> click.Group:
     group = Tree("mailspy", params=[*_informing(setup), *map(parameter, [*LIVE, *shared])], callback=live,
                  invoke_without_command=True, add_help_option=False)
     for name, text, own in COMMANDS:
-        wanted = shared if name in ("replay", "demo") else [option for option in COMMON if option.name in _LOADING[name]]
-        group.add_command(command(name, text, [*own(setup), *map(parameter, wanted)]))
+        taken = shared if name in RUNNING else [option for option in COMMON if option.name in _LOADING[name]]
+        group.add_command(command(name, text, [*own(setup), *map(parameter, taken)]))
     return group
 
 
@@ -98,15 +100,15 @@ def parameter(option: Option) -> click.Option:
 def _least(option: Option) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """A check that a number is not below what makes sense."""
     def check(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
-        least = LEAST.get(option.name)
-        if least is not None and not option.plugin and value is not None and not (least <= value and math.isfinite(value)):
+        least = None if option.plugin else LEAST.get(option.name)
+        if least is not None and value is not None and not (least <= value and math.isfinite(value)):
             raise click.UsageError(f"--{option.name} {value:g}: expected a number from {least:g} up", ctx)
         return value
     return check
 
 
 def together(context: click.Context) -> Values:
-    """The values of a command with those given before its name.  Raises UsageError for what the command does not take."""
+    """The values of a command with those given before its name.  Raises UsageError for what it does not take."""
     parent = context.parent
     assert parent is not None
     values = {**parent.params, **context.params}
@@ -115,8 +117,8 @@ def together(context: click.Context) -> Values:
             continue
         flag = f"--{name.replace('_', '-')}"
         if name not in context.params:
-            raise click.UsageError(f"{flag} is not an option of `mailspy {context.info_name}`; leave one of the two out: "
-                                   f"it belongs to the live proxy", context)
+            raise click.UsageError(f"{flag} is not an option of `mailspy {context.info_name}`; leave one of the two "
+                                   "out: it belongs to the live proxy", context)
         own = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if own and isinstance(value, tuple):
             values[name] = value + context.params[name]
@@ -128,11 +130,13 @@ def together(context: click.Context) -> Values:
 def default_map(setup: Setup) -> dict[str, Any]:
     """The configuration as click takes it: of a command, what is common and then what is its own."""
     common = setup.config.common
-    return {**common, **{name: {**common, **setup.config.commands.get(name, {})} for name, _, _ in COMMANDS if name != "help"}}
+    own = setup.config.commands
+    return {**common, **{name: {**common, **own.get(name, {})} for name, _, _ in COMMANDS if name != "help"}}
 
 
 def _replay(_: Setup) -> list[click.Parameter]:
-    return [click.Argument(["files"], nargs=-1, required=True, type=click.Path(), metavar="FILE..."), *map(parameter, REPLAY)]
+    files = click.Argument(["files"], nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+    return [files, *map(parameter, REPLAY)]
 
 
 def _demo(_: Setup) -> list[click.Parameter]:
@@ -144,11 +148,13 @@ def _phases(setup: Setup) -> list[click.Parameter]:
 
     def known(ctx: click.Context, _: click.Parameter, name: str | None) -> str | None:
         if name is not None and name not in tables:
-            raise click.UsageError(f"phases {name}: no such table{hint(name, tables)}; there are {', '.join(tables)}", ctx)
+            raise click.UsageError(f"phases {name}: no such table{hint(name, tables)}; there are {', '.join(tables)}",
+                                   ctx)
         return name
 
     argument = click.Argument(["name"], required=False, metavar=f"[{'|'.join(tables)}]", callback=known)
-    return [argument, click.Option(["--format", "form"], type=click.Choice(FORMATS), default="text", help="how it is drawn")]
+    form = click.Option(["--format", "form"], type=click.Choice(FORMATS), default="text", help="how it is drawn")
+    return [argument, form]
 
 
 def _completion(_: Setup) -> list[click.Parameter]:

@@ -50,8 +50,9 @@ COMMANDS: Final = (
 
 def everything(plugins: Iterable[Option]) -> str:
     """All options, grouped, those of plugins under their names."""
-    parts = ["Usage: mailspy [OPTIONS] [COMMAND]\n\nWithout a command it is the live proxy.\n", _rows("Commands", COMMANDS),
-             _group("Live", LIVE), _group("Live, replay and demo; before or after the command's name", COMMON),
+    parts = ["Usage: mailspy [OPTIONS] [COMMAND]\n\nWithout a command it is the live proxy.\n",
+             _rows("Commands", COMMANDS), _group("Live", LIVE),
+             _group("Live, replay and demo; before or after the command's name", COMMON),
              _group("replay", REPLAY), _group("demo", DEMO)]
     by_plugin: dict[str, list[Option]] = {}
     for option in plugins:
@@ -73,8 +74,8 @@ def _rows(title: str, rows: Iterable[tuple[str, str]]) -> str:
         body = textwrap.wrap(right, WIDTH - LEFT - 4) or [""]
         if len(left) > LEFT:
             lines.append(f"  {left}")
-            left = ""
-        lines.append(f"  {left:{LEFT}}  {body[0]}".rstrip())
+        head = left if len(left) <= LEFT else ""
+        lines.append(f"  {head:{LEFT}}  {body[0]}".rstrip())
         lines += [" " * (LEFT + 4) + line for line in body[1:]]
     return "\n".join(lines) + "\n"
 
