@@ -69,10 +69,11 @@ def demo(setup: Setup, values: Values) -> int:
     """Servers, a client and mail of our own."""
     from inspector.demo import play
 
+    values = {**values, "local_domain": values.get("local_domain") or ("cnam.fr",)}
     with Run(setup, values, live=True, states=True) as this:
-        code: int = play.run(this.pipeline, this.outputs, lang=values["lang"], serve=values["serve"],
-                             folder=values["keep"])
-    return code
+        output = this.outputs.stderr() if values["json"] else this.outputs.stdout()
+        return play.run(this.pipeline, this.outputs, lambda line: output.write(f"{line}\n".encode()), lang=values["lang"],
+                        serve=values["serve"], folder=values["keep"])
 
 
 def phases(setup: Setup, values: Values) -> int:
