@@ -121,8 +121,8 @@ def _quoted(words: str) -> str:
     return _MERMAID.sub(lambda match: f"#{ord(match[0])};", words)
 
 
-# As SVG: states in one column, arrows to the next state straight down, others in lanes beside: forward at the
-# right, backward at the left.  All arrows with one target share one lane, so that lanes never cross boxes and heads never meet.
+# As SVG: states in one column, arrows to the next state straight down, others in lanes beside: forward at the right,
+# backward at the left.  All arrows with one target share one lane: lanes never cross boxes, heads never meet.
 
 CHARACTER: Final = 6.7
 """Width of a character of 12 px, about."""

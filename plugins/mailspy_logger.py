@@ -104,8 +104,8 @@ class JsonRecord:
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """Writes a deviation."""
         self._object("anomaly", session.flow, anomaly.time, {
-            "name": anomaly.name, "severity": anomaly.severity.value, "reference": anomaly.reference, "pdu": anomaly.pdu,
-            "detail": anomaly.detail})
+            "name": anomaly.name, "severity": anomaly.severity.value, "reference": anomaly.reference,
+            "pdu": anomaly.pdu, "detail": anomaly.detail})
 
     def finding(self, finding: Finding, session: Session) -> None:
         """Writes what a plugin found; its fields cannot replace the members that every object has."""

@@ -131,8 +131,9 @@ def check_apart(paths: Sequence[Path]) -> None:
         seen.add(path.listen)
         for other in paths:
             if path.port == other.listen.port and reaches(path.host, other.listen.host):
-                raise OptionError(f"--upstream {Address(path.host, path.port)}: that is our own "
-                                  f"--listen {other.listen}; the proxy would connect to itself without end: name the real server")
+                server = Address(path.host, path.port)
+                raise OptionError(f"--upstream {server}: that is our own --listen {other.listen}; the "
+                                  "proxy would connect to itself without end: name the real server")
 
 
 def reaches(host: str, listening: str) -> bool:

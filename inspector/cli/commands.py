@@ -72,8 +72,8 @@ def demo(setup: Setup, values: Values) -> int:
     values = {**values, "local_domain": values.get("local_domain") or ("cnam.fr",)}
     with Run(setup, values, live=True, states=True) as this:
         output = this.outputs.stderr() if values["json"] else this.outputs.stdout()
-        return play.run(this.pipeline, this.outputs, lambda line: output.write(f"{line}\n".encode()), lang=values["lang"],
-                        serve=values["serve"], folder=values["keep"])
+        return play.run(this.pipeline, this.outputs, lambda line: output.write(f"{line}\n".encode()),
+                        lang=values["lang"], serve=values["serve"], folder=values["keep"])
 
 
 def phases(setup: Setup, values: Values) -> int:
@@ -147,7 +147,7 @@ def help_(setup: Setup, values: Values) -> int:
     assert isinstance(root.command, click.Group)
     _, command, _ = root.command.resolve_command(root, [topic])
     assert command is not None
-    with click.Context(command, info_name=topic, parent=root) as context:
+    with click.Context(command, info_name=topic, parent=root, **command.context_settings) as context:
         click.echo(command.get_help(context))
     return 0
 

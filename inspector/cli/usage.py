@@ -14,11 +14,11 @@ from inspector.options import Option
 from inspector.text import sanitise
 
 HELP: Final = """\
-mailspy stands between mail clients and servers and shows every step, annotated.
+mailspy stands between mail client and server and explains every step.
 
   mailspy --listen 1110 --upstream pop.example:110   watch live sessions
-  mailspy replay FILE                                watch a capture (pcapng, pcap)
-  mailspy demo                                       see it all, nothing needed
+  mailspy replay FILE                                the same, of a capture
+  mailspy demo                                       everything, nothing else needed
 
 Live:
   --listen [HOST:]PORT               where clients connect [127.0.0.1]
