@@ -43,8 +43,8 @@ class Device(Protocol):
     def send(self, block: bytes) -> None:
         """Takes whole lines; never raises for what the other side does."""
 
-    def close(self) -> None:
-        """Sends what is left."""
+    def close(self) -> bool:
+        """Sends what is left; False when some of it still waits for its reader."""
 
 
 class Direct:
@@ -86,12 +86,13 @@ class Direct:
             self._alarm(f"{self._name}: no room: lines are lost until there is some; the traffic goes on")
         self.lost += rest.count(b"\n", len(self._tail))
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Completes a torn line, if there is room again; says what was lost."""
         if self._tail:
             self.send(b"")
         if self.lost:
             self._alarm(f"{self._name}: {self.lost} lines were lost for want of room")
+        return True
 
 
 class Background:
@@ -144,17 +145,19 @@ class Background:
             with self._change:
                 self._waiting -= len(block)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Waits for the reader, but no longer than `PATIENCE`; says what was dropped."""
         with self._change:
             self._closing = True
             self._change.notify()
         if self._thread is not None:
             self._thread.join(PATIENCE)
-            if self._thread.is_alive():
-                self.dropped += sum(block.count(b"\n") for block in list(self._blocks))
+        stuck = self._thread is not None and self._thread.is_alive()
+        if stuck:
+            self.dropped += sum(block.count(b"\n") for block in list(self._blocks))
         if self.dropped:
             self._alarm(f"{self._name}: {self.dropped} lines were dropped: the reader did not read them in time")
+        return not stuck
 
 
 def write_all(descriptor: int, data: bytes) -> bytes | None:
@@ -212,10 +215,10 @@ class Output:
             self._buffer.clear()
             self._device.send(block)
 
-    def close(self) -> None:
-        """Writes everything that is left."""
+    def close(self) -> bool:
+        """Writes everything that is left; False when its descriptor is still being written to."""
         self.flush()
-        self._device.close()
+        return self._device.close()
 
 
 class Outputs:
@@ -225,7 +228,6 @@ class Outputs:
         """`live`: there is traffic that no reader may hold up."""
         self._live = live
         self._outputs: dict[str, Output] = {}
-        self._files: list[int] = []
         self._speaking = threading.Lock()
 
     @property
@@ -255,7 +257,6 @@ class Outputs:
         key = f"file {path}"
         if key not in self._outputs:
             descriptor = open_private(path)
-            self._files.append(descriptor)
             if stat.S_ISREG(mode := os.fstat(descriptor).st_mode) and mode & 0o077:
                 self.notice(f"{path}: others than its owner can use this file (mode {mode & 0o777:o}); `chmod 600` "
                             "mends it")
@@ -281,12 +282,9 @@ class Outputs:
     def close(self) -> None:
         """Writes everything, files first and what is for people last, and closes the files."""
         for output in sorted(self._outputs.values(), key=lambda output: -output.descriptor):
-            if output.descriptor != 2:
-                output.close()
+            if output.descriptor != 2 and output.close() and output.descriptor > 2:
+                os.close(output.descriptor)
         self.stderr().close()
-        for descriptor in self._files:
-            os.close(descriptor)
-        self._files.clear()
         self._outputs.clear()
 
 

@@ -66,8 +66,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the live service was asked to do, instead of its doing it."""
     asked: dict[str, Any] = {}
 
-    def run(routes, pipeline, capture, keep_secrets, settings, notice, outputs) -> int:
-        asked.update(routes=routes, capture=capture, keep_secrets=keep_secrets, settings=settings)
+    def run(*arguments: Any) -> int:
+        asked.update(zip(("routes", "pipeline", "capture", "keep_secrets", "settings"), arguments, strict=False))
         return 0
 
     monkeypatch.setattr(service, "run", run)
@@ -75,7 +75,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def mailspy(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, env={**os.environ, **environ}, check=False, timeout=60)
+    return subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True,
+                          env={**os.environ, **environ}, check=False, timeout=60)
 
 
 # Help

@@ -18,7 +18,7 @@ mailspy stands between mail client and server and explains every step.
 
   mailspy --listen 1110 --upstream pop.example:110   watch live sessions
   mailspy replay FILE                                the same, of a capture
-  mailspy demo                                       everything, nothing else needed
+  mailspy demo                                       all of it, nothing needed
 
 Live:
   --listen [HOST:]PORT               where clients connect [127.0.0.1]
