@@ -56,7 +56,7 @@ class DotContent:
             after = data[dot + 1:dot + 3]
             if len(after) < 2 and after in b"\r":
                 break
-            if after == b"\r\n" and data[dot - 2:dot] == b"\r\n" and dot - 2 >= start or self._ends_leniently(data, dot):
+            if (after == b"\r\n" and data[dot - 2:dot] == b"\r\n" and dot - 2 >= start) or self._ends_leniently(data, dot):
                 if content is not None and dot > begin:
                     content.append(data[begin:dot])
                 return shift + dot + (2 if after[:1] == b"\n" else 3)

@@ -290,14 +290,15 @@ class Hooks:
         self.phase_changed = host.teller("phase_changed")
         self.anomaly_found = host.teller("anomaly_found")
         self.finding = host.teller("finding")
-        self.exchange_completed = host.teller("exchange_completed") if self._asked("exchange_completed") else None
+        self.exchange_completed: Callable[..., None] | None = (
+            host.teller("exchange_completed") if self._asked("exchange_completed") else None)
         self._ask_message = host.asker("open_message")
         self._ask_part = host.asker("open_part")
         self._judge_pdu = host.asker("judge_pdu")
         self._judge_message = host.asker("judge_message")
         self.judging = self._asked("judge_pdu") or self._asked("judge_message")
         """Whether some plugin judges: then nothing is sent on before it was judged."""
-        self.judge = self._judge if self.judging else None
+        self.judge: Callable[[PDU | Message, Session], None] | None = self._judge if self.judging else None
 
     def _asked(self, hook: str) -> bool:
         return bool(self._host.implementations(hook))

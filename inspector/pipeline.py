@@ -9,7 +9,8 @@ Knows flows, protocols and hooks.  Must not know sockets, files, screens or cloc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol as Interface
+from typing import Final
+from typing import Protocol as Interface
 
 from inspector.gate import FlowGate
 from inspector.limits import DEFAULT, Limits
@@ -19,7 +20,7 @@ from inspector.pdu import C2S, PDU, Direction, Flow
 from inspector.protocol import Protocol, by_greeting, by_name
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
-from inspector.segment import Ended, Event, Opened, Reset, Segment
+from inspector.segment import Event, Opened, Reset, Segment
 from inspector.session import Observer, Session
 
 BUILTIN_PROTOCOLS: Final = (POP3, SMTP, LMTP)

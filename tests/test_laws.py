@@ -14,7 +14,7 @@ from inspector.pdu import C2S, S2C
 from inspector.protocols.pop3 import grammar as pop3
 from inspector.protocols.smtp import grammar as smtp
 
-WORDS = sorted({word for word in (*pop3.COMMANDS, *smtp.COMMANDS)})
+WORDS = sorted({*pop3.COMMANDS, *smtp.COMMANDS})
 FRAGMENTS = [b"\r\n", b"\n", b"\r", b".", b"\r\n.\r\n", b"\n.\n", b" ", b"\x00", b"\xff", b"*", b"+OK", b"-ERR", b"+ ", b"220 ",
              b"250-", b"250 ", b"354 ", b"334 ", b"550 ", b"1", b"5", b"LAST", b"FROM:<a@b>", b"TO:<c@d>", b"PLAIN", b"=",
              b"\x16\x03\x01\x00\x05", b"\x17\x03\x03", b"a" * 700, b"GET / HTTP/1.1", *WORDS]

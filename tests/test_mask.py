@@ -81,7 +81,8 @@ def test_what_is_saved_holds_no_secret_and_replays_the_same(name: str, cut: str)
 
 
 PLAIN = st.sampled_from([b"USER a\r\n", b"STAT\r\n", b"NOOP\r\n", b"QUIT\r\n", b"PASS secret\r\n", b"AUTH PLAIN c2VjcmV0\r\n",
-                         b"RETR 1\r\n", b"what is this\r\n", b"EHLO a\r\n", b"MAIL FROM:<a@b>\r\n", b"DATA\r\n", b"text\r\n.\r\n"])
+                         b"RETR 1\r\n", b"what is this\r\n", b"EHLO a\r\n", b"MAIL FROM:<a@b>\r\n", b"DATA\r\n",
+                         b"text\r\n.\r\n"])
 REPLY = st.sampled_from([b"+OK\r\n", b"-ERR\r\n", b"220 a\r\n", b"250 a\r\n", b"354 a\r\n", b"235 a\r\n", b"535 a\r\n",
                          b"line\r\n.\r\n"])
 STEPS = st.lists(st.one_of(st.tuples(st.just(C2S), PLAIN), st.tuples(st.just(S2C), REPLY)), max_size=25)

@@ -132,7 +132,7 @@ class Pop3Client:
         line = verb.encode() + (b" " + argument if argument else b"")
         self._wire.send(line + b"\r\n")
         self._act("send", f"{verb} ********" if secret else line.decode())
-        outcome = yield self._reply()
+        outcome: Outcome = yield self._reply()
         self._move(verb, outcome)
         return outcome
 

@@ -66,10 +66,13 @@ class Maildrop:
         """QUIT: the maildrop goes with the connection."""
 
 
-class Pop3Server(pop3.POP3):  # type: ignore[misc]
+class Pop3Server(pop3.POP3):
     """POP3 in the words of the sheet (III.4)."""
 
-    timeOut = None
+    timeOut = None  # type: ignore[assignment]
+    factory: Any
+    transport: Any
+    mbox: Any
 
     def connectionMade(self) -> None:
         """The sheet's greeting, which has no time stamp: so there is no APOP."""
@@ -200,7 +203,8 @@ class Delivery:
     def receivedHeader(self, helo: Any, origin: Any, recipients: Any) -> bytes:
         """The trace line (RFC 5321 §4.4)."""
         name = helo[0] if isinstance(helo[0], bytes) else str(helo[0]).encode()
-        return b"Received: from " + name + b" by cnam.fr with SMTP; " + smtp.rfc822date()
+        date: bytes = smtp.rfc822date()
+        return b"Received: from " + name + b" by cnam.fr with SMTP; " + date
 
     def validateFrom(self, helo: Any, origin: Any) -> Any:
         """Any sender."""
@@ -216,10 +220,12 @@ class Delivery:
         return lambda: Letter(self._kept)
 
 
-class SmtpServer(smtp.ESMTP):  # type: ignore[misc]
+class SmtpServer(smtp.ESMTP):
     """SMTP for cnam.fr, without jokes."""
 
-    timeout = None
+    timeout = None  # type: ignore[assignment]
+    factory: Any
+    transport: Any
 
     def connectionMade(self) -> None:
         self.host = DOMAIN.encode()

@@ -54,6 +54,6 @@ def play(reactor: Any, host: str, port: int, lines: Sequence[str]) -> Generator[
 def _reply(reactor: Any, wire: Wire) -> Generator[Any, Any, str]:
     """A whole reply: the last of its lines has no hyphen after the code (RFC 5321 §4.2.1)."""
     while True:
-        line = yield wire.line(reactor)
+        line: bytes = yield wire.line(reactor)
         if line[3:4] != b"-":
             return line.decode("utf-8", "backslashreplace")

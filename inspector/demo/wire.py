@@ -15,10 +15,11 @@ PATIENCE: Final = 10.0
 """Seconds that a client waits for a line."""
 
 
-class Wire(LineReceiver):  # type: ignore[misc]
+class Wire(LineReceiver):
     """Lines come by `line`, octets go by `send`."""
 
     MAX_LENGTH = 65_536
+    transport: Any
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque()

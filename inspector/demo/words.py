@@ -50,7 +50,7 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
     "serve": ("Servers and proxies are up. Try, from another terminal:",
               "Serveurs et mandataires sont en marche. Essayez, depuis un autre terminal :"),
     "account": ("The account is natkin, the password monpass; cnam.fr takes mail for gerard, michel, natkin and pierre.",
-                "Le compte est natkin, le mot de passe monpass ; cnam.fr accepte le courrier de gerard, michel, natkin et pierre."),
+                "Compte natkin, mot de passe monpass ; cnam.fr accepte le courrier de gerard, michel, natkin et pierre."),
     "stop": ("Ctrl-C ends.", "Ctrl-C pour terminer."),
     "failed": ("The demo did not come to its end: {reason}", "La démonstration s'est interrompue : {reason}"),
 }

@@ -46,7 +46,7 @@ class Frame(Protocol):
     headers: ClassVar[int]
     """Octets of the IP and TCP headers."""
 
-    def head(self, time: int, seq: int, ack: int, word: int, sums: int, size: int, length: int) -> bytes:  # noqa: PLR0917
+    def head(self, time: int, seq: int, ack: int, word: int, sums: int, size: int, length: int) -> bytes:
         """The block header and the network headers before a payload of `size` octets.
 
         `time` in microseconds since the epoch; `word` one of the constants above; `sums` is
@@ -69,7 +69,7 @@ class Frame4:
         self._header = (0x4500 + 40 + total(self._fixed) + total(addresses)) % 65_535
         self._segment = (total(self._path) + _TCP + 20) % 65_535
 
-    def head(self, time: int, seq: int, ack: int, word: int, sums: int, size: int, length: int) -> bytes:  # noqa: PLR0917
+    def head(self, time: int, seq: int, ack: int, word: int, sums: int, size: int, length: int) -> bytes:
         """See `Frame.head`."""
         packet = size + 40
         return self._pack(
@@ -99,7 +99,7 @@ class Frame6:
         self._path = source + target + _TRAILER(source_port << 16 | target_port)
         self._segment = (total(self._path) + _TCP + 20) % 65_535
 
-    def head(self, time: int, seq: int, ack: int, word: int, sums: int, size: int, length: int) -> bytes:  # noqa: PLR0917
+    def head(self, time: int, seq: int, ack: int, word: int, sums: int, size: int, length: int) -> bytes:
         """See `Frame.head`."""
         return self._pack(
             _BLOCK | length,

@@ -5,6 +5,7 @@ Knows names and addresses.  Must not know what is said on the connection.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Callable
 from typing import Any
@@ -26,10 +27,8 @@ class Target:
         self.host = host
         self.port = port
         self.address: Address | None = None
-        try:
+        with contextlib.suppress(ValueError):
             self.address = Address(str(ipaddress.ip_address(host)), port)
-        except ValueError:
-            pass
 
 
 class Reaching:

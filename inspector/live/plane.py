@@ -3,8 +3,8 @@
 Twisted keeps timers, names, signals and everything else.  The plane exists for speed: a transport of Twisted's sends at the next
 turn of the loop and costs more than reading the protocol does; here what was received is sent at once.
 
-Rules.  A link reads once per event, so that none starves the others.  While traffic flows the plane waits a millisecond in its own
-epoll before it returns to the reactor, and never stays longer than `STAY`, so that timers fire.
+Rules.  A link reads once per event, so that none starves the others.  While traffic flows the plane waits a millisecond in its
+own epoll before it returns to the reactor, and never stays longer than `STAY`, so that timers fire.
 
 Knows sockets.  Must not know flows or protocols.
 """

@@ -122,7 +122,7 @@ REPLY_LINE: Final = 512
 """Octets of a status line (RFC 1939 §3)."""
 
 REMEMBERED: Final = 64
-"""Octets of the longest line whose reading is remembered; most lines of most sessions are `NOOP`, `RETR 1`, `+OK` and the like."""
+"""Octets of the longest line whose reading is remembered; most lines of most sessions are `NOOP`, `+OK` and the like."""
 READINGS: Final = 2_048
 """Readings remembered, of each direction.  Lines with secrets never are."""
 

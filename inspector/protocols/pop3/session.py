@@ -258,7 +258,7 @@ _EFFECTS = frozenset({"PASS", "APOP", "UTF8", "STLS", "AUTH"})
 
 def _has_lines(entry: Command, command: PDU | None) -> bool:
     """Whether a successful reply to the command goes on up to a dot (RFC 1939 §3)."""
-    return entry.multiline is Multiline.ALWAYS or command is not None and len(command.raw.split()) == 1
+    return entry.multiline is Multiline.ALWAYS or (command is not None and len(command.raw.split()) == 1)
 
 
 def _word_shown(line: bytes, secret: tuple[int, int] | None) -> str:

@@ -13,7 +13,6 @@ from inspector.machine import Machine, moving
 from inspector.pdu import (
     FAILED,
     MORE,
-    NOTHING,
     OK,
     PDU,
     Exchange,
@@ -98,7 +97,7 @@ class SmtpSession(Session):
             self._turn_lmtp()
         row = machine.announce(verb)
         if row is not None:
-            return row.phase or (phases.HOME[verb] if verb in phases.HOME else before)
+            return row.phase or phases.HOME.get(verb, before)
         if command is not grammar.UNKNOWN:
             found.append(("bad_sequence", f"{verb} in {before}"))
             if verb == "MAIL" and before == phases.CONNECT:
