@@ -228,17 +228,19 @@ class Outputs:
         """`live`: there is traffic that no reader may hold up."""
         self._live = live
         self._outputs: dict[str, Output] = {}
+        self._main: Output | None = None
         self._speaking = threading.Lock()
 
     @property
     def broken(self) -> bool:
         """Nobody reads standard output any more."""
-        output = self._outputs.get("standard output")
-        return output is not None and output.broken
+        return self._main is not None and self._main.broken
 
     def stdout(self) -> Output:
         """Standard output."""
-        return self._standard(1, "standard output", self.notice)
+        if self._main is None:
+            self._main = self._standard(1, "standard output", self.notice)
+        return self._main
 
     def stderr(self) -> Output:
         """Standard error, for people."""
@@ -286,6 +288,7 @@ class Outputs:
                 os.close(output.descriptor)
         self.stderr().close()
         self._outputs.clear()
+        self._main = None
 
 
 def regular(descriptor: int) -> bool:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import text
 
 from inspector.capture.writer import CaptureWriter
 from inspector.cli import main
+from inspector.cli.address import parse_listen, parse_upstream
+from inspector.errors import OptionError
 from inspector.live import service
 from inspector.pdu import C2S, S2C, Address, Flow
+from inspector.pipeline import BUILTIN_PROTOCOLS
+from tests.test_console import HARMFUL, HOSTILE, SGR
 
 LIVE = "--listen 1110 --upstream pop.example:110"
 PROGRAM = "import sys; from inspector.cli import main; sys.exit(main())"
@@ -261,6 +269,13 @@ def test_a_fault_of_ours_says_how_to_see_more(capfd, served, monkeypatch: pytest
         main(LIVE.split())
 
 
+@given(text())
+def test_any_address_is_understood_or_refused(words: str) -> None:
+    for parse in (parse_listen, lambda words: parse_upstream(words, BUILTIN_PROTOCOLS)):
+        with contextlib.suppress(OptionError):
+            parse(words)
+
+
 # Replay
 
 @pytest.mark.parametrize("arguments", [["replay", "{}"], ["-r", "{}"], ["--quiet", "replay", "{}"],
@@ -293,6 +308,35 @@ def test_a_reader_that_has_gone_is_no_error(capture: str) -> None:
     done = subprocess.run(["sh", "-c", '"$0" -c "$1" replay "$2" | true', sys.executable, PROGRAM, capture],
                           capture_output=True, text=True, check=False)
     assert done.stderr == "" or done.stderr.startswith("mailspy: 1 flow")
+
+
+def test_nothing_from_the_wire_harms_a_terminal(tmp_path: Path) -> None:
+    path = str(tmp_path / "evil.pcapng")
+    writer = CaptureWriter(path, alarm=pytest.fail)
+    flow = Flow(1, Address("127.0.0.1", 40000), Address("127.0.0.1", 110), 1_000_000, "pop3")
+    for place, evil in enumerate(HOSTILE):
+        writer.segment(flow, S2C if place % 2 else C2S, b"+OK " + evil.encode("utf-8", "surrogateescape") + b"\r\n",
+                       1_000_000 + place)
+    writer.close()
+    shown = in_a_terminal("replay", "--verbose", path)
+    assert "\x1b[" in shown, "coloured: it is a terminal"
+    clean = SGR.sub("", shown).replace("\r\n", "\n")
+    assert not HARMFUL.search(clean)
+
+
+def in_a_terminal(*arguments: str) -> str:
+    """What a person sees of a run."""
+    terminal, screen = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm"}
+    environ.pop("NO_COLOR", None)
+    with subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stdout=screen, stderr=screen, env=environ):
+        os.close(screen)
+        shown = b""
+        with contextlib.suppress(OSError):
+            while piece := os.read(terminal, 65_536):
+                shown += piece
+    os.close(terminal)
+    return shown.decode()
 
 
 # Plugins and configuration
@@ -389,6 +433,12 @@ def test_a_plugin_is_left_out(capfd) -> None:
 
 
 # Other commands
+
+def test_a_broken_plugin_does_not_disturb_completion(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("1/0")
+    done = mailspy(_MAILSPY_COMPLETE="bash_complete", COMP_WORDS="mailspy re", COMP_CWORD="1", MAILSPY_PLUGIN="broken.py")
+    assert done.stderr == ""
+
 
 @pytest.mark.parametrize(("form", "first"), [("text", "smtp: 8 states"), ("mermaid", "---"), ("svg", "<svg ")])
 def test_phases_are_drawn(capfd, form: str, first: str) -> None:

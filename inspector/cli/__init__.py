@@ -34,13 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _answer(given) if not completing() else _run(given)
+        code = _run(given) if completing() else _answer(given)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         return _nobody_reads()
     except MailspyError as error:
-        return _mistake(str(error))
+        return FAULT if completing() else _mistake(str(error))
     except Exception as error:
         return _other(error)
 
