@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pluggy
 
@@ -56,8 +56,7 @@ class Loaded:
     """The hooks in which a fault of it has been told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Implementation:
+class Implementation(NamedTuple):
     """One function of one plugin for one hook."""
 
     function: Callable[..., Any]
@@ -200,18 +199,18 @@ class Host:
         fault = self.fault
 
         def tell(*arguments: Any) -> None:
-            for implementation in cell[0]:
+            for function, owner in cell[0]:
                 try:
-                    implementation.function(*arguments)
+                    function(*arguments)
                 except (Exception, SystemExit) as error:
-                    fault(implementation.owner, hook, error)
+                    fault(owner, hook, error)
 
         def tell_two(first: Any, second: Any) -> None:
-            for implementation in cell[0]:
+            for function, owner in cell[0]:
                 try:
-                    implementation.function(first, second)
+                    function(first, second)
                 except (Exception, SystemExit) as error:
-                    fault(implementation.owner, hook, error)
+                    fault(owner, hook, error)
 
         two = len(inspect.signature(getattr(hookspecs, hook)).parameters) == 2
         return tell_two if two else tell

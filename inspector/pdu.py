@@ -6,7 +6,7 @@ Times are integers, microseconds since 1970-01-01 UTC, and always come from outs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -121,13 +121,19 @@ class PDU:
     details: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """What the grammar read in it: the path and the ESMTP parameters of MAIL and RCPT, the enhanced status of a reply."""
     note: str = ""
-    """What `text` says of a PDU that is not a line: `message content, 600 octets`."""
+    """What `text` says, once it is known."""
 
     @property
     def text(self) -> str:
-        """One line for people: sanitised, secrets masked, the end of line left out."""
-        if self.note:
-            return self.note
+        """One line for people: sanitised, secrets masked, the end of line left out.
+
+        Of a body, `message content, 600 octets`, or the lines of a listing.
+        """
+        if not self.note:
+            self.note = self._text()
+        return self.note
+
+    def _text(self) -> str:
         raw = self.raw
         if self.kind is Kind.BODY:
             return " / ".join(decode(line) for line in raw.removesuffix(b".\r\n").split(b"\r\n") if line) or "(empty)"
@@ -167,7 +173,8 @@ class Exchange:
     """The command's entry in the grammar of its protocol."""
     due: int = 1
     """Final replies still to come: several after an LMTP end of data (RFC 2033 §4.2)."""
-    replies: list[PDU] = field(default_factory=list)
+    replies: Sequence[PDU] = ()
+    """Filled for `exchange_completed` only."""
 
     @property
     def duration(self) -> int:

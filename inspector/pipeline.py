@@ -126,6 +126,8 @@ class Inspector:
         if session is None:
             self._undecided(client, data, time)
             return
+        if self.flow.closed:
+            return
         try:
             session.segment(client, data, time)
         except Exception as error:
@@ -163,6 +165,7 @@ class Inspector:
             OpaqueSession.finish(session, self.time)
         self.flow.closed = self.time
         self._pipeline.observer.flow_closed(self.flow, reason)
+        session.release()
 
     def masked(self, client: bool, data: bytes) -> bytes:
         """The segment just fed, with its secrets masked at equal length."""
@@ -173,7 +176,7 @@ class Inspector:
             waiting = b"".join(piece for sender, piece, _ in self._waiting if sender)
             return masked_lines(waiting)[-len(data):]
         reader = session.client
-        if reader.buffer or reader.held_size or self.seen or reader.long_head:
+        if session.hidden or reader.buffer or reader.held_size or reader.long_head:
             return masked(session, data)
         return data
 

@@ -61,8 +61,8 @@ class Gate(Protocol):
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "client", "flow", "gate", "limits", "machine", "message", "number", "observer", "pending",
-                 "seen", "server", "sink", "taint", "time", "tls", "transaction", "user")
+    __slots__ = ("_cut", "_early", "client", "flow", "gate", "hidden", "limits", "machine", "message", "number", "observer",
+                 "pending", "seen", "server", "sink", "taint", "time", "tls", "transaction", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -91,6 +91,8 @@ class Session:
         """Where the verdicts of judges take effect; None offline, and when nobody judges."""
         self.seen: list[PDU] | None = None
         """Where PDUs are collected for the capture, or None."""
+        self.hidden = False
+        """A PDU of the segment in hand holds a secret."""
         self._cut = False
         self._early = False
 
@@ -109,7 +111,11 @@ class Session:
     def segment(self, client: bool, data: bytes, time: int) -> None:
         """Octets of one direction."""
         self.time = time
-        (self.client if client else self.server).feed(data)
+        self.hidden = False
+        if client:
+            self.client.feed(data)
+        else:
+            self.server.feed(data)
 
     def finish(self, time: int) -> None:
         """The flow is over: what is half read is cut short, and what was due is missing."""
@@ -117,6 +123,14 @@ class Session:
         self.client.finish()
         self.server.finish()
         self.close_message(False)
+        self._told_due()
+
+    def release(self) -> None:
+        """Lets go of everything: what refers to itself would wait for the garbage collector."""
+        del self.client.session, self.server.session
+        self.sink = self.message = self.gate = None
+
+    def _told_due(self) -> None:
         due = [exchange.verb for exchange in self.pending if exchange.command is not None and exchange.verb != "QUIT"]
         if due and not self._cut and not self.tls:
             self.anomaly("truncated", f"no reply came to {due[0]}" + (f" and {len(due) - 1} more" if due[1:] else ""))
@@ -155,6 +169,8 @@ class Session:
         observer.pdu_seen(pdu, self)
         if self.seen is not None:
             self.seen.append(pdu)
+            if secret is not None:
+                self.hidden = True
         if self._cut:
             self._cut = False
             self.anomaly("truncated", f"the stream ended in the middle of this {kind.value}", pdu)
@@ -172,11 +188,7 @@ class Session:
     def answered(self, exchange: Exchange, pdu: PDU) -> None:
         """Keeps a reply with its exchange, for whoever asks for exchanges."""
         if self.observer.exchange_completed is not None:
-            replies = exchange.replies
-            if len(replies) < REPLIES_KEPT:
-                replies.append(pdu)
-            else:
-                replies[-1] = pdu
+            exchange.replies = [*exchange.replies[:REPLIES_KEPT - 1], pdu]
 
     def completed(self, exchange: Exchange) -> None:
         """Tells that an exchange is over."""

@@ -24,10 +24,11 @@ class FakeLink:
     def backlog(self) -> int:
         return len(self.kept)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> bool:
         taken = max(0, self.room - len(self.sent))
         self.sent += data[:taken]
         self.kept += data[taken:]
+        return bool(self.kept)
 
     def drain(self) -> None:
         """The peer reads again."""

@@ -90,7 +90,8 @@ class Reaching:
             link.abort()
             return
         self._over = True
-        self._connected(link)
+        connected, self._connected, self._failed, self._give_up = self._connected, _unwanted, _unheard, None
+        connected(link)
 
     def _refused(self, error: OSError) -> None:
         if not self._over:

@@ -42,8 +42,8 @@ class Link(Protocol):
     def backlog(self) -> int:
         """Octets that wait to be sent."""
 
-    def send(self, data: bytes) -> None:
-        """Sends at once what the system takes, and keeps the rest."""
+    def send(self, data: bytes) -> bool:
+        """Sends at once what the system takes, and keeps the rest.  True when something is kept."""
 
     def start(self) -> None:
         """Begins to read."""

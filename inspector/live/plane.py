@@ -313,23 +313,25 @@ class SocketLink:
         if owner is not None:
             owner.broken(self.client)
 
-    def send(self, data: bytes) -> None:
-        """Sends at once what the system takes, and keeps the rest."""
+    def send(self, data: bytes) -> bool:
+        """Sends at once what the system takes, and keeps the rest.  True when something is kept."""
         if self._out:
             self._out.append(data)
-            return
+            return True
         if self._dead:
-            return
+            return False
         try:
             sent = self._send(data, _DONTWAIT)
         except BlockingIOError:
             sent = 0
         except OSError:
             self._fail()
-            return
-        if sent < len(data):
-            self._out.append(memoryview(data)[sent:])
-            self._watch()
+            return False
+        if sent == len(data):
+            return False
+        self._out.append(memoryview(data)[sent:])
+        self._watch()
+        return True
 
     def _fail(self) -> None:
         """The peer takes no more: what it sent before is still to be read, and reading will tell how it ended."""

@@ -67,7 +67,9 @@ class Relay:
     def received(self, client: bool, data: bytes) -> None:
         """Octets of one side: inspected, saved, sent on."""
         self.save(client, data)
-        self._send(client, data)
+        target = self.server if client else self.client
+        if target is not None and not self._over and target.send(data):
+            self._hold_up(client)
 
     def save(self, client: bool, data: bytes) -> None:
         """Has the octets inspected, then saves them."""
@@ -83,11 +85,14 @@ class Relay:
         target = self.server if client else self.client
         if target is None or self._over:
             return
-        target.send(data)
-        if target.backlog and not self._over:
-            source = self.client if client else self.server
-            if source is not None:
-                source.pause()
+        if target.send(data):
+            self._hold_up(client)
+
+    def _hold_up(self, client: bool) -> None:
+        """The other side takes no more for now: this one is not read."""
+        source = self.client if client else self.server
+        if source is not None and not self._over:
+            source.pause()
 
     def drained(self, client: bool) -> None:
         """One side has taken all: the other is read again; or both are closed, when both have ended."""

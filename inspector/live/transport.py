@@ -135,7 +135,7 @@ class TwistedLink(protocol.Protocol):
         else:
             owner.broken(self.client)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> bool:
         """Hands the octets to the transport, which sends at the next turn of the loop."""
         transport: Any = self.transport
         transport.write(data)
@@ -145,6 +145,7 @@ class TwistedLink(protocol.Protocol):
             transport.registerProducer(self, False)
         else:
             self.backlog += len(data)
+        return True
 
     def resumeProducing(self) -> None:
         """The transport has sent everything."""

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from inspector.pdu import FAILED, MORE, OK, Outcome
 from inspector.protocols.foreign import speaks
 from inspector.protocols.line import argument_span, deviations, line_end
+from inspector.text import decode
 
 
 class Multiline(Enum):
@@ -101,6 +102,8 @@ class CommandLine(NamedTuple):
     """Where the secret stands in the line."""
     found: tuple[tuple[str, str], ...]
     """What is wrong with it: names of anomalies with their details."""
+    text: str = ""
+    """For people; of remembered lines only."""
 
 
 class ReplyLine(NamedTuple):
@@ -110,6 +113,7 @@ class ReplyLine(NamedTuple):
     """`+OK`, `-ERR`, `+`, or empty for a line that has no status indicator."""
     outcome: Outcome | None
     found: tuple[tuple[str, str], ...]
+    text: str = ""
 
 
 TAINTED: Final = CommandLine(UNKNOWN, b"", None, (("unknown_command", ""),))
@@ -136,7 +140,7 @@ def command_line(line: bytes, size: int) -> CommandLine:
     if reading is None:
         reading = _read_command(line, size)
         if size <= REMEMBERED and reading.secret is None and len(_commands) < READINGS:
-            _commands[line] = reading
+            reading = _commands[line] = reading._replace(text=decode(line[:line_end(line)]))
     return reading
 
 
@@ -180,7 +184,7 @@ def reply_line(line: bytes, size: int) -> ReplyLine:
     if reading is None:
         reading = ReplyLine(*status(line), tuple(deviations(line, size, REPLY_LINE)))
         if size <= REMEMBERED and len(_replies) < READINGS:
-            _replies[line] = reading
+            reading = _replies[line] = reading._replace(text=decode(line[:line_end(line)]))
     return reading
 
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from inspector.limits import Limits
 from inspector.machine import Machine, moving
-from inspector.pdu import MORE, OK, PDU, Exchange, Flow, Kind, Message, Outcome, Transaction
+from inspector.pdu import MORE, NOTHING, OK, PDU, Exchange, Flow, Kind, Message, Outcome, Transaction
 from inspector.protocols.line import agreed, content_deviations, deviations, line_end, partial_span
 from inspector.protocols.pop3 import grammar, phases
 from inspector.protocols.pop3.grammar import Command, CommandLine, Multiline, ReplyLine
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 
-_MOVING = moving(phases.PHASES) | moving(phases.CLIENT)
+_CLIENT_MOVING = moving(phases.CLIENT)
+_MOVING = moving(phases.PHASES) | _CLIENT_MOVING
 
 
 class Pop3Session(Session):
@@ -65,9 +66,10 @@ class Pop3Session(Session):
                 found.insert(0, ("bad_sequence", f"{verb} in {phase}"))
         elif row.phase:
             phase = row.phase
-        move = automaton.announce(verb)
-        if move is not None and move.phase:
-            state = move.phase
+        if verb in _CLIENT_MOVING:
+            move = automaton.announce(verb)
+            if move is not None and move.phase:
+                state = move.phase
         exchange = Exchange(verb, phase, state, None, None, command)
         if command.message:
             self.transactions += 1
@@ -82,7 +84,7 @@ class Pop3Session(Session):
             verb = _word_shown(line, secret)
         transaction = exchange.transaction
         pdu = self.emit(True, Kind.COMMAND, phase, verb, "", line, size, state,
-                        transaction.number if transaction is not None else 0, secret)
+                        transaction.number if transaction is not None else 0, secret, None, NOTHING, reading.text)
         if command.credentials:
             self._credentials(reading, found)
         if found:
@@ -145,7 +147,7 @@ class Pop3Session(Session):
         greeting = command is None
         pdu = self.emit(False, Kind.GREETING if greeting else Kind.REPLY, exchange.phase, "" if greeting else verb,
                         reading.status, line, size, exchange.client_state,
-                        transaction.number if transaction is not None else 0, None, command)
+                        transaction.number if transaction is not None else 0, None, command, NOTHING, reading.text)
         if reading.found:
             self.anomalies(agreed(reading.found) if self.utf8 else list(reading.found), pdu)
         if self.observer.exchange_completed is not None:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from inspector.pdu import FAILED, MORE, NOTHING, OK, Outcome
 from inspector.protocols.foreign import speaks
 from inspector.protocols.line import agreed, argument_span, deviations, line_end, partial_span
+from inspector.text import decode
 
 
 class Command(NamedTuple):
@@ -169,6 +170,8 @@ class CommandLine(NamedTuple):
     """Where the secret stands in the line."""
     found: tuple[tuple[str, str], ...]
     """What is wrong with it: names of anomalies with their details."""
+    text: str = ""
+    """For people; of remembered lines only."""
 
 
 class ReplyLine(NamedTuple):
@@ -179,6 +182,7 @@ class ReplyLine(NamedTuple):
     status: str
     details: Mapping[str, str]
     found: tuple[tuple[str, str], ...]
+    text: str = ""
 
 
 TAINTED: Final = CommandLine(UNKNOWN, b"", NOTHING, -1, None, (("unknown_command", ""),))
@@ -202,7 +206,7 @@ def command_line(line: bytes, size: int) -> CommandLine:
     if reading is None:
         reading = _read_command(line, size)
         if size <= REMEMBERED and reading.secret is None and len(_commands) < READINGS:
-            _commands[line] = reading
+            reading = _commands[line] = reading._replace(text=decode(line[:line_end(line)]))
     return reading
 
 
@@ -259,7 +263,7 @@ def reply_line(line: bytes, size: int) -> ReplyLine:
             found.append(("syntax_error", "no blank after the reply code"))
         reading = _read_reply(line, found, meaning)
         if size <= REMEMBERED and len(_replies) < READINGS:
-            _replies[line] = reading
+            reading = _replies[line] = reading._replace(text=decode(line[:line_end(line)]))
     return reading
 
 

@@ -79,7 +79,7 @@ class SmtpSession(Session):
         elif tainted:
             secret = (0, line_end(line))
         pdu = self.emit(True, Kind.COMMAND, phase, _word_shown(command, line, secret), "", line, size, "",
-                        transaction.number if transaction is not None else 0, secret, None, details)
+                        transaction.number if transaction is not None else 0, secret, None, details, reading.text)
         if found:
             self.anomalies(agreed(found) if transaction and "SMTPUTF8" in transaction.parameters else found, pdu)
         self.unanswered(exchange, pdu)
@@ -252,7 +252,8 @@ class SmtpSession(Session):
             del pending[0]
         kind = Kind.GREETING if command is None else Kind.CONTINUATION if challenge else Kind.REPLY
         pdu = self.emit(False, kind, exchange.phase, "" if command is None else phases.SHOWN.get(verb, verb), status, raw,
-                        size, "", transaction.number if transaction is not None else 0, None, command, reading.details)
+                        size, "", transaction.number if transaction is not None else 0, None, command, reading.details,
+                        reading.text)
         if reading.found:
             self.anomalies(list(reading.found), pdu)
         if self.observer.exchange_completed is not None:
