@@ -17,8 +17,8 @@ HELP: Final = """\
 mailspy stands between mail client and server and explains every step.
 
   mailspy --listen 1110 --upstream pop.example:110   watch live sessions
-  mailspy replay FILE                                the same, of a capture
-  mailspy demo                                       all of it, nothing needed
+  mailspy replay FILE                                watch a capture, offline
+  mailspy demo                                       see everything, no setup
 
 Live:
   --listen [HOST:]PORT               where clients connect [127.0.0.1]
@@ -26,9 +26,10 @@ Live:
   -w, --write FILE                   save the traffic as pcapng
 Live, replay and demo:
   --json                             JSON lines in place of the annotated view
-  -q, --quiet      -v, --verbose     findings alone; times, octets, hexadecimal
+  -q, --quiet                        only what plugins find, and anomalies
+  -v, --verbose                      also times, octets, hexadecimal
   --log FILE                         also to a file; JSON if it ends in .json
-  --plugin FILE.py --disable NAME    load a plugin; leave one out
+  --plugin FILE.py, --disable NAME   load a plugin; leave one out
 Commands: replay, demo, phases (diagrams of the protocols), plugins,
   completion (for your shell), help
 Everything else, options of plugins too: mailspy --help-all
