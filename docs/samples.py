@@ -1,7 +1,7 @@
-"""Writes the three captures that the pages work with: `python docs/samples.py captures`.
+"""Writes the captures that the pages work with: `python docs/samples.py captures`.
 
-The sheet's POP3 session (III.4), michel's letter to pierre (II.5), and a server that is asked to relay (II.6), each as
-mailspy itself would have saved it, at a fixed time.
+The sheet's POP3 session (III.4), a message with a dot alone on a line (III.7), michel's letter to pierre (II.5), and a
+server that is asked to relay (II.6), each as mailspy itself would have saved it, at a fixed time.
 
 Knows the dialogues.  Must not know what mailspy makes of them.
 """
@@ -32,6 +32,11 @@ SHEET: Final = (
     "C: PASS monpass", "S: +OK maildrop has 1 messages (600 octets)", "C: STAT", "S: +OK 1 600", "C: RETR 1", "S: +OK",
     "S: <letter>", "C: DELE 1", "S: +OK", "C: QUIT", "S: +OK pop.cnam.fr signing off",
 )
+DOT: Final = (
+    "S: +OK pop.cnam.fr server ready", "C: USER natkin", "S: +OK password required for natkin", "C: PASS monpass",
+    "S: +OK maildrop has 1 messages (60 octets)", "C: RETR 1", "S: +OK",
+    "S: Subject: a dot\r\n\r\nbefore the dot\r\n..\r\nafter the dot\r\n.", "C: QUIT", "S: +OK pop.cnam.fr signing off",
+)
 MICHEL: Final = (
     "S: 220 cnam.fr ESMTP ready", "C: HELO cnam.fr", "S: 250 cnam.fr", "C: MAIL FROM:<michel@cnam.fr>",
     "S: 250 Sender address accepted", "C: RCPT TO:<pierre@cnam.fr>", "S: 250 Recipient address accepted", "C: DATA",
@@ -46,7 +51,8 @@ RELAY: Final = (
     "C: RCPT TO:<pierre@cnam.fr>", "S: 250 Recipient address accepted", "C: RSET", "S: 250 2.0.0 reset", "C: QUIT",
     "S: 221 2.0.0 cnam.fr closing",
 )
-SAMPLES: Final = {"pop3-sheet": ("pop3", 110, SHEET), "smtp-michel": ("smtp", 25, MICHEL), "smtp-relay": ("smtp", 25, RELAY)}
+SAMPLES: Final = {"pop3-sheet": ("pop3", 110, SHEET), "pop3-dot": ("pop3", 110, DOT), "smtp-michel": ("smtp", 25, MICHEL),
+                  "smtp-relay": ("smtp", 25, RELAY)}
 
 
 class Nobody:
