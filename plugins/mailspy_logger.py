@@ -9,7 +9,7 @@ Knows events and their two forms.  Must not know protocols, descriptors or how t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
@@ -28,6 +28,13 @@ DEPTH: Final = 8
 
 DIGITS: Final = tuple(f"{number:03d}" for number in range(1000))
 """Three digits each: formatting them anew costs three times as much."""
+
+COMMON: Final = frozenset({"event", "flow", "time", "protocol"})
+"""Members of every object."""
+PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+"""What JSON holds as it is."""
+BEYOND: Final = 16
+"""Octets beyond one a character in a line that is not looked at closely."""
 
 encode: Final = msgspec.json.Encoder().encode
 
@@ -114,7 +121,10 @@ class JsonRecord:
 
     def _object(self, event: str, flow: Flow, time: int, fields: Mapping[str, object]) -> None:
         common = {"event": sanitise(event), "flow": flow.number, "time": self.stamp(time), "protocol": flow.protocol}
-        self._write(encode({**common, **clean(fields, common)}) + b"\n")
+        line = encode({**common, **fields}) if plain(fields) else b""
+        if not harmless(line):
+            line = encode({**common, **clean(fields, common)})
+        self._write(line + b"\n")
 
     def stamp(self, time: int) -> str:
         """Microseconds since the epoch as RFC 3339 writes them, in UTC."""
@@ -237,6 +247,26 @@ class LoggerPlugin:
 def make_record(options: Options, output: Any, json: bool) -> Record:
     """The record of one form for one output."""
     return JsonRecord(output.write) if json else ViewRecord(output.write, options.console.view(output))
+
+
+def plain(fields: Mapping[str, object]) -> bool:
+    """Whether an event's own members can be encoded as they are, and none has a name that every object has."""
+    return COMMON.isdisjoint(fields) and flat(fields.values(), 2)
+
+
+def flat(values: Iterable[object], depth: int) -> bool:
+    """Whether the values are plain, with lists and objects of plain values to that depth."""
+    odd = [value for value in values if type(value) not in PLAIN]
+    return not odd or depth > 0 and all(
+        flat(value.values() if isinstance(value, dict) else value, depth - 1) if isinstance(value, dict | list) else False
+        for value in odd)
+
+
+def harmless(line: bytes) -> bool:
+    """Whether an encoded object needs no sanitising: nothing had to be escaped, nothing is invisible, and there are too few
+    octets beyond ASCII for a pile of combining marks."""
+    text = line.decode()
+    return bool(line) and text.isprintable() and "\\" not in text and len(line) - len(text) <= BEYOND
 
 
 def clean(fields: Mapping[str, object], taken: Mapping[str, object]) -> dict[str, object]:
