@@ -1,6 +1,6 @@
 """How Sphinx builds these pages: `sphinx-build -W -b html docs docs/_build`.
 
-The pages in `generated/` are made from the code at each build, by `generate.py`.
+Most pages in `reference/` are made from the code at each build, by `generate.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import generate
 
 import inspector
 
-generate.write(HERE / "generated")
+generate.write(HERE / "reference")
 
 project = "mailspy"
 author = "the mailspy authors"
@@ -26,7 +26,7 @@ extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build", "generated/rooms.md", "README.md"]
+exclude_patterns = ["_build", "reference/rooms.md", "README.md"]
 nitpicky = True
 language = "en"
 smartquotes = False

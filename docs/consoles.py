@@ -40,7 +40,8 @@ class Step(NamedTuple):
 
 def sources() -> list[Path]:
     """The pages that people write."""
-    return sorted(page for page in HERE.rglob("*.md") if not {"_build", "generated"} & set(page.relative_to(HERE).parts))
+    return sorted(page for page in HERE.rglob("*.md")
+                  if "_build" not in page.parts and not page.read_text("utf-8").startswith("% Made from the code"))
 
 
 def steps(page: Path) -> Iterator[Step]:

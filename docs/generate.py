@@ -35,10 +35,15 @@ ASKING: Final = frozenset({"add_options", "configure", "register_protocols", "ju
 """Hooks that ask; all others tell."""
 
 
+MARK: Final = "% Made from the code by docs/generate.py, at each build: do not edit."
+"""The first line of every page that is made here."""
+
+
 def pages() -> dict[str, str]:
     """All generated files by their names."""
-    made = {"hooks.md": hooks(), "anomalies.md": anomalies(), "phases.md": phases(), "limits.md": limits(),
-            "cli.md": cli(), "api.md": api(), "rooms.md": rooms()}
+    written = {"hooks": hooks(), "anomalies": anomalies(), "phases": phases(), "limits": limits(), "cli": cli(), "api": api(),
+               "rooms": rooms()}
+    made = {f"{name}.md": f"{MARK}\n\n{text}" for name, text in written.items()}
     for name, table in tables().items():
         made[f"{name}.svg"] = diagram.svg(name, table)
     return made
@@ -52,9 +57,6 @@ def write(folder: Path) -> None:
         file = folder / name
         if not file.is_file() or file.read_text("utf-8") != text:
             file.write_text(text, "utf-8")
-    for file in folder.iterdir():
-        if file.name not in made:
-            file.unlink()
 
 
 # What the code says
@@ -369,4 +371,4 @@ def imports(tree: ast.Module) -> tuple[set[str], set[str]]:
 
 
 if __name__ == "__main__":
-    write(Path(__file__).parent / "generated")
+    write(Path(__file__).parent / "reference")

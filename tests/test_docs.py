@@ -180,8 +180,8 @@ def objects(folder: Path) -> list[dict]:
 def test_the_json_page_lists_every_member_of_every_event(objects: list[dict]) -> None:
     if not any(one["event"] == "message" for one in objects):
         pytest.skip("mailspy is not installed, so its plugins are not found: pip install -e .")
-    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGES["json.md"], re.MULTILINE | re.DOTALL))
-    common = members(PAGES["json.md"].split("## Members of every object")[1].split("\n## ")[0])
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", PAGES["reference/json.md"], re.MULTILINE | re.DOTALL))
+    common = members(PAGES["reference/json.md"].split("## Members of every object")[1].split("\n## ")[0])
     seen = set()
     for one in objects:
         seen.add(one["event"])
@@ -193,7 +193,7 @@ def test_the_json_page_lists_every_member_of_every_event(objects: list[dict]) ->
         optional = {"client_state", "transaction", "details", "reason"}
         assert set(listed) - set(one) <= optional, one
     assert seen == {"flow_opened", "pdu", "anomaly", "part", "message", "attachment", "policy", "flow_closed"}
-    for example in re.findall(r"^```json\n(.*?)\n```", PAGES["json.md"], re.MULTILINE | re.DOTALL):
+    for example in re.findall(r"^```json\n(.*?)\n```", PAGES["reference/json.md"], re.MULTILINE | re.DOTALL):
         told = json.loads(example)
         assert any({**one, "sha256": "…"} == told if "sha256" in one else one == told for one in objects), example
 
