@@ -100,7 +100,7 @@ def test_interface() -> None:
 def test_packet_block(name: str, payload: bytes, comments: list[str], seq: int, ack: int) -> None:
     """A packet block of the hot path is what the declarations say, checksums included."""
     ending = pcapng.ending(pcapng.INBOUND)
-    tail = pcapng.commented(len(payload), comments, ending[0]) if comments else ending[len(payload) & 3]
+    tail = pcapng.commented(len(payload), comments, ending) if comments else ending[len(payload) & 3]
     length = 32 + SHAPES[name].headers + len(payload) + len(tail)
     head = SHAPES[name].head(TIME, seq, ack, frame.PUSH, checksum.total(payload), len(payload), length)
     packet = declared_packet(name, payload, seq, ack)

@@ -6,6 +6,7 @@ Knows how the packets of a plausible TCP connection follow each other.  Must not
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from socket import AF_INET, AF_INET6, inet_pton
 from struct import Struct
@@ -65,7 +66,7 @@ class Half:
     def packet(self, word: int, time: int, options: bytes = b"", comments: Sequence[str] = ()) -> bytes:
         """A packet without payload; `options`, whole words, are those of the TCP header."""
         size = len(options)
-        ending = pcapng.commented(size, comments, self.endings[0])
+        ending = pcapng.commented(size, comments, self.endings) if comments else self.endings[0]
         length = _BLOCK + self.frame.headers + size + len(ending)
         acknowledged = 0 if word == frame.SYN else self.peer.seq
         word += frame.OPTION_WORD * (size >> 2)
@@ -79,7 +80,7 @@ class Half:
     def data(self, payload: bytes | memoryview, time: int, comments: Sequence[str]) -> list[bytes | memoryview]:
         """A packet with up to `frame.LARGEST` octets of payload, in pieces, and an acknowledgement when one is due."""
         size = len(payload)
-        ending = self.endings[size & 3] if not comments else pcapng.commented(size, comments, self.endings[0])
+        ending = pcapng.commented(size, comments, self.endings) if comments else self.endings[size & 3]
         shape = self.frame
         length = _BLOCK + shape.headers + size + len(ending)
         peer = self.peer
@@ -102,7 +103,7 @@ class Conversation:
     def __init__(self, flow: Flow, taken: set[Path]) -> None:
         """`taken` are the paths of other flows, to be kept apart from."""
         client, server = _packed(flow.client.host), _packed(flow.server.host)
-        described = marker.Marker(flow.server.port, flow.protocol, len(client) < len(server), len(server) < len(client))
+        described = _described(flow.server.port, flow.protocol, len(client) - len(server))
         client, server = _widened(client, server), _widened(server, client)
         self.path = _free(flow, client, server, taken)
         shape = Frame4 if len(client) == 4 else Frame6
@@ -119,11 +120,10 @@ class Conversation:
         """The half that sends in that direction."""
         return self.client if direction == Direction.CLIENT_TO_SERVER else self.server
 
-    def _handshake(self, time: int, described: marker.Marker) -> bytes:
-        options = frame.MSS + frame.WINDOW_SCALE
-        syn = self.client.packet(frame.SYN, time, _aligned(options + marker.pack(described)))
+    def _handshake(self, time: int, described: bytes) -> bytes:
+        syn = self.client.packet(frame.SYN, time, described)
         self.client.advance(1)
-        syn_ack = self.server.packet(frame.SYN_ACK, time, _aligned(options))
+        syn_ack = self.server.packet(frame.SYN_ACK, time, _PLAIN_OPTIONS)
         self.server.advance(1)
         return syn + syn_ack + self.client.packet(frame.ACK, time)
 
@@ -133,6 +133,17 @@ def _aligned(options: bytes) -> bytes:
     return options + b"\0" * (-len(options) & 3)
 
 
+_PLAIN_OPTIONS: Final = _aligned(frame.MSS + frame.WINDOW_SCALE)
+
+
+@lru_cache(maxsize=256)
+def _described(port: int, protocol: str, wider: int) -> bytes:
+    """The options of a SYN, the marker among them; `wider` is below 0 where the client was mapped, above for the server."""
+    told = marker.Marker(port, protocol, wider < 0, wider > 0)
+    return _aligned(frame.MSS + frame.WINDOW_SCALE + marker.pack(told))
+
+
+@lru_cache(maxsize=4096)
 def _packed(host: str) -> bytes:
     """An address as 4 or 16 octets, without its zone; what is no address is the unspecified one."""
     plain = host.partition("%")[0]

@@ -67,16 +67,21 @@ class CaptureWriter:
             self._file.write(b"".join(half.data(octets, time, comments)), size, time)
 
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
-        """Writes the FIN of that direction's sender and its acknowledgement; after both FINs the flow is forgotten."""
+        """Writes the FIN of that direction's sender, which the next packet of the other side acknowledges.
+
+        After both FINs, and an acknowledgement of the second, the flow is forgotten.
+        """
         conversation = self._conversations.get(flow.number)
         if conversation is None or (half := conversation.half(direction)).ended:
             return
         half.ended = True
         finish = half.packet(frame.FINISH, time, comments=self._file.gap)
         half.advance(1)
-        self._control(conversation, finish + half.peer.packet(frame.ACK, time), time)
         if half.peer.ended:
+            self._control(conversation, finish + half.peer.packet(frame.ACK, time), time)
             self.forget(flow)
+        else:
+            self._control(conversation, finish, time)
 
     def reset(self, flow: Flow, direction: Direction, time: int) -> None:
         """Writes the RST of that direction's sender and forgets the flow."""

@@ -9,6 +9,7 @@ network headers in it are one order, and one `struct.pack` makes them all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -91,17 +92,22 @@ def interface(link: int, name: str) -> bytes:
     return block(INTERFACE, _INTERFACE(link, 0, 0) + described + _END)
 
 
+@cache
 def ending(direction: int) -> tuple[bytes, bytes, bytes, bytes]:
     """What follows a packet of `length & 3` octets that has no comment: padding, `epb_flags`, end mark."""
     flags = option(PACKET_FLAGS, _LENGTH(direction)) + _END
     return _PADDING[0] + flags, _PADDING[1] + flags, _PADDING[2] + flags, _PADDING[3] + flags
 
 
-def commented(size: int, comments: Sequence[str], flags: bytes) -> bytes:
-    """What follows a packet of `size` octets that has comments; `flags` is `ending(direction)[0]`.
+def commented(size: int, comments: Sequence[str], endings: tuple[bytes, bytes, bytes, bytes]) -> bytes:
+    """What follows a packet of `size` octets that has comments; `endings` is `ending(direction)`.
 
     At most `MOST_COMMENTS` comments of at most `LONGEST_COMMENT` octets are written, and one that counts the rest.
     """
+    if len(comments) == 1:
+        raw = comments[0].encode("utf-8", "backslashreplace")
+        if (length := len(raw)) <= LONGEST_COMMENT:
+            return _PADDING[size & 3] + _OPTION(COMMENT, length) + raw + endings[length & 3]
     if len(comments) > MOST_COMMENTS:
         comments = [*comments[:MOST_COMMENTS], f"and {len(comments) - MOST_COMMENTS} more, not written here"]
     out = _PADDING[size & 3]
@@ -112,7 +118,7 @@ def commented(size: int, comments: Sequence[str], flags: bytes) -> bytes:
             raw = _shortened(raw)
             length = len(raw)
         out += _OPTION(COMMENT, length) + raw + _PADDING[length & 3]
-    return out + flags
+    return out + endings[0]
 
 
 def _text(text: str) -> bytes:
