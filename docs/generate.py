@@ -338,10 +338,25 @@ def rooms() -> str:
     return table(("module", "what it is", "imports of ours", "imports of others"), entries)
 
 
+def graph() -> dict[str, set[str]]:
+    """What each module of the core package imports of it when it runs."""
+    found = {}
+    for path in (ROOT / "inspector").rglob("*.py"):
+        ours, _ = imports(ast.parse(path.read_text("utf-8")))
+        found[module_name(path)] = {name for name in ours if not name.startswith("mailspy_")}
+    return found
+
+
 def module_name(path: Path) -> str:
     """`pdu`, `live.plane`, `mailspy_mime.scanner`."""
     parts = path.relative_to(ROOT).with_suffix("").parts[1:]
     return ".".join(part for part in parts if part != "__init__") or "inspector"
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module of this project."""
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
 
 
 def imports(tree: ast.Module) -> tuple[set[str], set[str]]:
@@ -353,8 +368,7 @@ def imports(tree: ast.Module) -> tuple[set[str], set[str]]:
         if id(node) in guarded:
             continue
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = ([f"{node.module}.{one.name}" if (ROOT / "inspector" / f"{one.name}.py").is_file() else node.module
-                      for one in node.names] if node.module == "inspector" else [node.module])
+            names = [f"{node.module}.{one.name}" if is_module(f"{node.module}.{one.name}") else node.module for one in node.names]
         elif isinstance(node, ast.Import):
             names = [one.name for one in node.names]
         else:

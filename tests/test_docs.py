@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -101,6 +102,34 @@ def test_every_module_has_its_room() -> None:
             assert f"| `{generate.module_name(path)}` |" in MADE["rooms.md"]
 
 
+LAYERS = (
+    ("cli", "demo", "__main__"),
+    ("live", "replay", "output", "console", "config", "diagram"),
+    ("host",),
+    ("pipeline", "gate", "mask"),
+    ("protocols",),
+    ("protocol",),
+    ("session", "reader"),
+    ("capture",),
+    ("segment", "formats"),
+    ("framing", "machine", "verdict", "options", "hookspecs"),
+    ("pdu", "anomaly", "limits", "text", "errors"),
+)
+"""What the page on architecture says, from the top down."""
+
+
+def test_no_module_imports_from_a_layer_above() -> None:
+    floor = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+    for name, imported in generate.graph().items():
+        if name == "inspector":
+            continue
+        for other in imported - {"inspector"}:
+            if name.startswith("cli") and other.startswith("cli"):
+                continue
+            above, below = (floor[one.partition(".")[0]] for one in (name, other))
+            assert above <= below, f"{name} imports {other}"
+
+
 # The pages that people write
 
 
@@ -158,6 +187,58 @@ def test_promises_are_compared_line_by_line() -> None:
     assert not consoles.agrees("a\nb\n", "a\n")
     assert not consoles.agrees("", "a\n")
     assert consoles.agrees("", "")
+
+
+def test_the_session_of_the_tutorial(folder: Path) -> None:
+    """A server, mailspy in front of it, a client: live, then replayed, as the page shows it."""
+    if not [point for point in entry_points(group="mailspy") if point.name == "mailspy_mime"]:
+        pytest.skip("mailspy is not installed, so its plugins are not found: pip install -e .")
+    page = PAGES["tutorial.md"]
+    shown = re.search(r"^```text\n(flow 1 opened.*?)^```$", page, re.MULTILINE | re.DOTALL)[1]
+    promise = re.sub(r":(PORT|\d{5})\b", ":…", re.sub(r"[\d.]+ ms$", "…", shown, flags=re.MULTILINE))
+    with Program(folder, "demo --serve") as server:
+        port = server.until(r"telnet 127\.0\.0\.1 (\d+)")
+        with Program(folder, f"--listen 0 --upstream 127.0.0.1:{port} -w first.pcapng") as proxy:
+            own = proxy.until(r"listening on 127\.0\.0\.1:(\d+)")
+            client = consoles.files(DOCS / "tutorial.md")["client.py"].replace("1110", own)
+            done = subprocess.run([sys.executable, "-c", client], capture_output=True, text=True, timeout=30, check=False)
+            assert done.stdout == "b'+OK'\n", done.stderr
+            proxy.until(r"(flow 1 closed)")
+    live = proxy.said
+    summary = re.search(r"^mailspy: 1 flow.*\n", live, re.MULTILINE)[0]
+    assert summary in page
+    assert consoles.agrees("".join(re.findall(r"^(?!mailspy:).*\n", live, re.MULTILINE)), promise), live
+    replayed = consoles.run("mailspy replay first.pcapng", folder)
+    assert re.findall(r"^ .*$", replayed, re.MULTILINE) == re.findall(r"^ .*$", live, re.MULTILINE)
+
+
+class Program:
+    """mailspy in the background, until a Ctrl-C; what it says is read as it comes."""
+
+    def __init__(self, folder: Path, arguments: str) -> None:
+        self.said = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "inspector", *arguments.split()], cwd=folder, env=consoles.environment(folder),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def __enter__(self) -> Program:
+        return self
+
+    def until(self, pattern: str) -> str:
+        """Reads on until a line matches; its first group."""
+        while line := self._process.stdout.readline().decode():
+            self.said += line
+            if match := re.search(pattern, line):
+                return match[1]
+        pytest.fail(f"it never said {pattern}: {self.said}")
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self.said += self._process.communicate(timeout=20)[0].decode()
+        finally:
+            self._process.kill()
+            self._process.wait()
 
 
 # The JSON contract
