@@ -37,7 +37,7 @@ Alarm = Callable[[str], None]
 class CaptureFile:
     """A pcapng file open for appending, positioned after its last whole block."""
 
-    __slots__ = ("_alarm", "_end", "_fd", "_lost", "_tried", "failing", "path")
+    __slots__ = ("_alarm", "_end", "_fd", "_gathered", "_lost", "_octets", "_time", "_tried", "failing", "gathering", "path")
 
     def __init__(self, path: str, application: str, alarm: Alarm) -> None:
         """Opens or creates `path` (a file, or a folder: then a new file in it) and begins a section.
@@ -47,6 +47,11 @@ class CaptureFile:
         self._alarm = alarm
         self._lost = 0
         self._tried = 0
+        self._gathered: list[bytes] = []
+        self._octets = 0
+        self._time = 0
+        self.gathering = False
+        """Records wait for `flush`, so that one call writes several."""
         self.failing = False
         """Whether the latest write failed: nothing is being recorded."""
         self.path, self._fd = _open(path)
@@ -63,8 +68,23 @@ class CaptureFile:
     def write(self, record: bytes, octets: int, time: int) -> bool:
         """Appends whole blocks that carry that many octets of payload; False when they could not be written.
 
-        Never raises; `time` is that of the traffic.
+        Never raises; `time` is that of the traffic.  While records are gathered it only keeps them for `flush`.
         """
+        if self.gathering and not self.failing:
+            self._gathered.append(record)
+            self._octets += octets
+            self._time = time
+            return True
+        return self._write(record, octets, time)
+
+    def flush(self) -> None:
+        """Writes what was gathered."""
+        if self._gathered:
+            record, octets = b"".join(self._gathered), self._octets
+            self._gathered, self._octets = [], 0
+            self._write(record, octets, self._time)
+
+    def _write(self, record: bytes, octets: int, time: int) -> bool:
         try:
             written = os.write(self._fd, record)
         except OSError as error:
@@ -76,6 +96,7 @@ class CaptureFile:
 
     def write_pieces(self, pieces: list[Piece], octets: int, time: int) -> bool:
         """`write` for blocks in up to 1,024 pieces, which are not joined: better from some KiB on."""
+        self.flush()
         try:
             written = os.writev(self._fd, pieces)
         except OSError as error:
@@ -117,6 +138,7 @@ class CaptureFile:
         """Closes the file; says so if its end is missing."""
         if self._fd < 0:
             return
+        self.flush()
         if self.failing:
             self._alarm(f"capture incomplete: {self.path}: the last {self._lost} octets of traffic are missing in it")
         os.close(self._fd)

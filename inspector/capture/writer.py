@@ -97,6 +97,14 @@ class CaptureWriter:
         if conversation is not None:
             self._paths.discard(conversation.path)
 
+    def gather(self) -> None:
+        """From here on records wait for `flush`, which whoever sends octets on calls before: one write for several."""
+        self._file.gathering = True
+
+    def flush(self) -> None:
+        """Writes what was gathered: when it returns the kernel has it."""
+        self._file.flush()
+
     def close(self) -> None:
         """Closes the file; whatever was written is in it already."""
         self._file.close()

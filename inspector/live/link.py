@@ -82,6 +82,11 @@ class Listening(Protocol):
 class Plane(Protocol):
     """What moves the bytes."""
 
+    turned: Callable[[], None] | None
+    """Called after each turn, by a plane that reads several links in one; others read one and never call it."""
+    gathers: bool
+    """Whether it calls `turned`."""
+
     def listen(self, address: Address, accepted: Callable[[Link], None], starved: Callable[[OSError], None]) -> Listening:
         """Listens.  `starved` is told when the system has no descriptor for a new connection.  Raises OSError."""
 

@@ -49,10 +49,14 @@ STARVED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENO
 class EpollPlane:
     """The epoll, and what is registered with it."""
 
+    gathers = True
+
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
+        self.turned: Callable[[], None] | None = None
+        """Called when all that was ready in one turn has been read."""
         reactor.addReader(self)
 
     def fileno(self) -> int:
@@ -77,6 +81,8 @@ class EpollPlane:
                 handler = handlers.get(descriptor)
                 if handler is not None:
                     handler(mask)
+            if self.turned is not None:
+                self.turned()
             if monotonic() > leave:
                 return
             events = poll(LINGER, EVENTS)
@@ -199,7 +205,8 @@ class Connecting:
     def _ready(self, mask: int) -> None:
         connecting = self._socket
         if connecting is not None:
-            self._finish(connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), _OUT)
+            failed = mask != _OUT
+            self._finish(connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if failed else 0, _OUT)
 
     def _finish(self, code: int, watched: int = -1) -> None:
         done, self._socket = self._socket, None

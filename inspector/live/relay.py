@@ -18,23 +18,26 @@ from inspector.pdu import C2S, S2C
 if TYPE_CHECKING:
     from inspector.capture.writer import CaptureWriter
     from inspector.live.link import Link
+    from inspector.live.outbox import Outbox
     from inspector.pipeline import Inspector
 
 
 class Relay:
     """The two ends of one flow."""
 
-    __slots__ = ("_capture", "_client_ended", "_keep_secrets", "_over", "_server_ended", "_told", "client", "inspector",
-                 "over", "server")
+    __slots__ = ("_capture", "_client_ended", "_keep_secrets", "_outbox", "_over", "_server_ended", "_told", "client",
+                 "inspector", "over", "server")
 
     def __init__(self, inspector: Inspector, client: Link, server: Link | None, capture: CaptureWriter | None,
-                 keep_secrets: bool, over: Callable[[Relay], None]) -> None:
+                 keep_secrets: bool, over: Callable[[Relay], None], outbox: Outbox | None = None) -> None:
         self.inspector = inspector
         self.client = client
         self.server = server
         self.over = over
         """Called once, when both links are closed."""
         self._capture = capture
+        self._outbox = outbox
+        """Where octets wait for the capture to be written; None when each record is written at once."""
         self._keep_secrets = keep_secrets
         self._client_ended = False
         self._server_ended = False
@@ -58,8 +61,7 @@ class Relay:
         """There is no server: tells the client so, in its protocol, and ends."""
         self.client.start()
         if line:
-            self.save(False, line)
-            self._send(False, line)
+            self.received(False, line)
         self.ended(False)
 
     # What links tell
@@ -67,9 +69,10 @@ class Relay:
     def received(self, client: bool, data: bytes) -> None:
         """Octets of one side: inspected, saved, sent on."""
         self.save(client, data)
-        target = self.server if client else self.client
-        if target is not None and not self._over and target.send(data):
-            self._hold_up(client)
+        if self._outbox is not None:
+            self._outbox.add(self, client, data)
+        else:
+            self.send(client, data)
 
     def save(self, client: bool, data: bytes) -> None:
         """Has the octets inspected, then saves them."""
@@ -81,18 +84,18 @@ class Relay:
             saved = data if self._keep_secrets else inspector.masked(client, data)
             capture.segment(inspector.flow, C2S if client else S2C, saved, time, inspector.comments())
 
-    def _send(self, client: bool, data: bytes) -> None:
+    def send(self, client: bool, data: bytes) -> None:
+        """Sends on what one side said; when the other takes no more for now, this one is not read."""
         target = self.server if client else self.client
-        if target is None or self._over:
-            return
-        if target.send(data):
-            self._hold_up(client)
+        if target is not None and not self._over and target.send(data):
+            source = self.client if client else self.server
+            if source is not None and not self._over:
+                source.pause()
 
-    def _hold_up(self, client: bool) -> None:
-        """The other side takes no more for now: this one is not read."""
-        source = self.client if client else self.server
-        if source is not None and not self._over:
-            source.pause()
+    def _flush(self) -> None:
+        """What came before leaves before."""
+        if self._outbox is not None:
+            self._outbox.flush()
 
     def drained(self, client: bool) -> None:
         """One side has taken all: the other is read again; or both are closed, when both have ended."""
@@ -107,6 +110,7 @@ class Relay:
 
     def ended(self, client: bool) -> None:
         """One side sends nothing more: the other is told so."""
+        self._flush()
         if self._over:
             return
         if client:
@@ -126,6 +130,7 @@ class Relay:
 
     def broken(self, client: bool) -> None:
         """One side has aborted: so is the other."""
+        self._flush()
         if self._over:
             return
         if not self._told:
@@ -164,8 +169,8 @@ class JudgedRelay(Relay):
     __slots__ = ("_gate",)
 
     def __init__(self, inspector: Inspector, client: Link, server: Link | None, capture: CaptureWriter | None,
-                 keep_secrets: bool, over: Callable[[Relay], None]) -> None:
-        super().__init__(inspector, client, server, capture, keep_secrets, over)
+                 keep_secrets: bool, over: Callable[[Relay], None], outbox: Outbox | None = None) -> None:
+        super().__init__(inspector, client, server, capture, keep_secrets, over, outbox)
         self._gate = FlowGate()
         inspector.judged_by(self._gate)
 
@@ -180,15 +185,17 @@ class JudgedRelay(Relay):
             saved = data if self._keep_secrets else inspector.masked(client, data)
             self._capture.segment(inspector.flow, C2S, saved, time, comments)
         gate.take_turns()
+        self._flush()
         to_server, to_client = gate.leaves(True), gate.leaves(False)
         if gate.closing is not None:
             to_client += gate.closing.farewell
         if to_server:
-            self._send(True, to_server)
+            self.send(True, to_server)
         if to_client:
             if self._capture is not None:
                 self._capture.segment(inspector.flow, S2C, to_client, time, () if client else comments)
-            self._send(False, to_client)
+                self._flush()
+            self.send(False, to_client)
         if gate.closing is not None:
             self._close_by_verdict()
 

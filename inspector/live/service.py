@@ -23,6 +23,7 @@ from inspector.live import reactor as reactors
 from inspector.live.clock import now, step
 from inspector.live.connect import Reaching, Target
 from inspector.live.link import Link, Listening, Plane
+from inspector.live.outbox import Outbox
 from inspector.live.relay import JudgedRelay, Relay
 from inspector.pdu import Address, Flow
 
@@ -104,6 +105,9 @@ class Service:
         """Called when the last session ends while the service stops."""
         self._relays: set[Relay] = set()
         self._reaching: set[Reaching] = set()
+        self._outbox = Outbox(capture) if capture is not None and plane.gathers else None
+        if self._outbox is not None:
+            plane.turned = self._outbox.flush
         self._make: type[Relay] = JudgedRelay if getattr(pipeline.observer, "judging", False) else Relay
         self._starving = False
         self._stopping = False
@@ -170,7 +174,7 @@ class Service:
         self.flows += 1
         flow = Flow(self.flows, link.peer, address, now(), route.protocol)
         make = Relay if server is None else self._make
-        relay = make(self.pipeline.open(flow), link, server, self.capture, self.keep_secrets, self._over)
+        relay = make(self.pipeline.open(flow), link, server, self.capture, self.keep_secrets, self._over, self._outbox)
         self._relays.add(relay)
         return relay
 
@@ -222,6 +226,8 @@ class Service:
     def abort(self) -> None:
         """Ends every session at once."""
         self.idle = None
+        if self._outbox is not None:
+            self._outbox.flush()
         for relay in list(self._relays):
             relay.stop()
 

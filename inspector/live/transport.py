@@ -20,8 +20,11 @@ from inspector.pdu import Address
 class TwistedPlane:
     """Twisted's reactor as a plane."""
 
+    gathers = False
+
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self.turned: Callable[[], None] | None = None
 
     def listen(self, address: Address, accepted: Callable[[TwistedLink], None],
                starved: Callable[[OSError], None]) -> TwistedListening:
