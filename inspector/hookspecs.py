@@ -40,7 +40,8 @@ def add_options(parser: OptionParser) -> None:
 def configure(options: Options) -> None:
     """Takes the values of all options, once, before the first flow.
 
-    Raise `OptionError` to refuse to start; its text is shown to the user, who gets exit code 2.
+    Raise `OptionError` to refuse to start; its text is shown to the user, who gets exit code 2.  A plugin that has nothing
+    to do with these options sets its attribute `idle` to True here, and none of its hooks is called any more.
     """
 
 

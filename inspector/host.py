@@ -184,7 +184,8 @@ class Host:
     def _implementations(self, hook: str) -> list[Implementation]:
         caller = getattr(self._manager.hook, hook)
         names = list(inspect.signature(getattr(hookspecs, hook)).parameters)
-        owners = {id(loaded.plugin): loaded for loaded in self.loaded if not loaded.disabled}
+        owners = {id(loaded.plugin): loaded for loaded in self.loaded
+                  if not loaded.disabled and not getattr(loaded.plugin, "idle", False)}
         found: list[Implementation] = []
         for implementation in reversed(caller.get_hookimpls()):
             if implementation.hookwrapper or implementation.wrapper:

@@ -56,9 +56,10 @@ _EXTENSIONS: Final = {
 class AttachmentsPlugin:
     """The plugin."""
 
-    __slots__ = ("_folder",)
+    __slots__ = ("_folder", "idle")
 
     def __init__(self) -> None:
+        self.idle = False
         self._folder: Folder | None = None
 
     @hookimpl
@@ -78,6 +79,7 @@ class AttachmentsPlugin:
             except OSError as error:
                 raise OptionError(f"--attachments {path}: {error.strerror}; "
                                   "name a folder that you can write to") from None
+        self.idle = self._folder is None
 
     @hookimpl
     def open_part(self, part: Part, message: Message) -> Sink | None:

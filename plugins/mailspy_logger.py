@@ -208,7 +208,7 @@ class LoggerPlugin:
             self._records.append(make_record(options, log, options.log.endswith(JSON_NAMES)))
         self._tell_pdu = tuple(record.pdu_seen for record in self._records if not isinstance(record, Quiet))
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def flow_opened(self, flow: Flow) -> None:
         """Tells that a flow begins."""
         self._summary.flows += 1
@@ -221,14 +221,14 @@ class LoggerPlugin:
         for record in self._records:
             record.flow_closed(flow, reason)
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def pdu_seen(self, pdu: PDU, session: Session) -> None:
         """Tells a PDU: called for every line that crosses, so nothing else is done here."""
         self._summary.pdus += 1
         for tell in self._tell_pdu:
             tell(pdu, session)
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """Tells a deviation."""
         counts = self._summary.anomalies
@@ -236,7 +236,7 @@ class LoggerPlugin:
         for record in self._records:
             record.anomaly_found(anomaly, session)
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def finding(self, finding: Finding, session: Session) -> None:
         """Tells what a plugin found."""
         self._summary.findings += 1

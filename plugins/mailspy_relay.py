@@ -22,9 +22,10 @@ _LABELS: Final = re.compile(r"[^\s@,;/]+")
 class RelayPlugin:
     """The plugin."""
 
-    __slots__ = ("_domains", "_parents")
+    __slots__ = ("_domains", "_parents", "idle")
 
     def __init__(self) -> None:
+        self.idle = False
         self._domains: dict[str, str] = {}
         """What the user wrote, by domain as compared."""
         self._parents: dict[str, str] = {}
@@ -47,6 +48,7 @@ class RelayPlugin:
             if not domain or "*" in domain or not _LABELS.fullmatch(domain):
                 raise OptionError(f"--local-domain {given}: not a domain; write cnam.fr, .cnam.fr or *.cnam.fr")
             (self._parents if below else self._domains)[domain] = pattern
+        self.idle = not (self._domains or self._parents)
 
     @hookimpl
     def pdu_seen(self, pdu: PDU, session: Session) -> None:

@@ -145,6 +145,12 @@ def test_nothing_of_one_machine_stands_in_a_page() -> None:
         assert not re.search(r"/(?:work|opt|home|root)/|/tmp/|site-packages", text), name
 
 
+def test_the_files_that_pages_name_exist() -> None:
+    for name, text in PAGES.items():
+        for path in re.findall(r"`((?:tests|inspector|plugins|docs|benchmarks|scripts)/[\w./-]+)`", text):
+            assert (DOCS.parent / path).exists(), f"{name}: {path}"
+
+
 def test_both_languages_answer_the_same_questions() -> None:
     """The sheet's questions, and the same commands in both."""
     english, french = PAGES["sheet.md"], PAGES["sheet.fr.md"]

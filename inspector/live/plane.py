@@ -105,6 +105,10 @@ class EpollPlane:
         if self._handlers.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
+    def drop(self, descriptor: int) -> None:
+        """Forgets a descriptor that is about to be closed: closing takes it out of the epoll."""
+        self._handlers.pop(descriptor, None)
+
     def listen(self, address: Address, accepted: Callable[[SocketLink], None],
                starved: Callable[[OSError], None]) -> SocketListening:
         """Listens on an address.  Raises OSError."""
@@ -425,9 +429,8 @@ class SocketLink:
 
     def _discard(self) -> None:
         if self._descriptor >= 0:
-            if self._mask >= 0:
-                self._plane.forget(self._descriptor)
-                self._mask = -1
+            self._plane.drop(self._descriptor)
+            self._mask = -1
             self._socket.close()
             self._descriptor = -1
             self.owner = None

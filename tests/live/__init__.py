@@ -1,0 +1,1 @@
+"""mailspy alive, as a process between sockets: loads, faults, limits, endings."""
