@@ -257,9 +257,9 @@ def plain(fields: Mapping[str, object]) -> bool:
 def flat(values: Iterable[object], depth: int) -> bool:
     """Whether the values are plain, with lists and objects of plain values to that depth."""
     odd = [value for value in values if type(value) not in PLAIN]
-    return not odd or depth > 0 and all(
+    return not odd or (depth > 0 and all(
         flat(value.values() if isinstance(value, dict) else value, depth - 1) if isinstance(value, dict | list) else False
-        for value in odd)
+        for value in odd))
 
 
 def harmless(line: bytes) -> bool:

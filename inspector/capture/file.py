@@ -33,6 +33,9 @@ _SECTION_KIND: Final = pcapng.SECTION.to_bytes(4, "big")
 Piece = bytes | memoryview
 Alarm = Callable[[str], None]
 
+MOST_PIECES: Final = 1_024
+"""Pieces that one call can write (IOV_MAX of Linux)."""
+
 
 class CaptureFile:
     """A pcapng file open for appending, positioned after its last whole block."""
@@ -47,7 +50,7 @@ class CaptureFile:
         self._alarm = alarm
         self._lost = 0
         self._tried = 0
-        self._gathered: list[bytes] = []
+        self._gathered: list[Piece] = []
         self._octets = 0
         self._time = 0
         self.gathering = False
@@ -79,10 +82,15 @@ class CaptureFile:
 
     def flush(self) -> None:
         """Writes what was gathered."""
-        if self._gathered:
-            record, octets = b"".join(self._gathered), self._octets
-            self._gathered, self._octets = [], 0
-            self._write(record, octets, self._time)
+        gathered = self._gathered
+        if gathered:
+            octets, self._gathered, self._octets = self._octets, [], 0
+            if len(gathered) == 1 and isinstance(gathered[0], bytes):
+                self._write(gathered[0], octets, self._time)
+            elif len(gathered) <= MOST_PIECES:
+                self._write_pieces(gathered, octets, self._time)
+            else:
+                self._write(b"".join(gathered), octets, self._time)
 
     def _write(self, record: bytes, octets: int, time: int) -> bool:
         try:
@@ -95,8 +103,15 @@ class CaptureFile:
         return True
 
     def write_pieces(self, pieces: list[Piece], octets: int, time: int) -> bool:
-        """`write` for blocks in up to 1,024 pieces, which are not joined: better from some KiB on."""
-        self.flush()
+        """`write` for blocks in up to `MOST_PIECES` pieces, which are not joined: better from some KiB on."""
+        if self.gathering and not self.failing:
+            self._gathered += pieces
+            self._octets += octets
+            self._time = time
+            return True
+        return self._write_pieces(pieces, octets, time)
+
+    def _write_pieces(self, pieces: list[Piece], octets: int, time: int) -> bool:
         try:
             written = os.writev(self._fd, pieces)
         except OSError as error:

@@ -98,7 +98,8 @@ class TwistedLink(protocol.Protocol):
     def __init__(self, ready: Callable[[TwistedLink], None]) -> None:
         self._ready = ready
         self._ended = False
-        self._half = False
+        self._ending = False
+        """FIN is to be sent after what is kept."""
         self._waiting = False
         self.backlog = 0
         self.peer = Address("0.0.0.0", 0)
@@ -123,7 +124,6 @@ class TwistedLink(protocol.Protocol):
             self.owner.ended(self.client)
 
     def writeConnectionLost(self) -> None:
-        self._half = True
         if self.owner is not None:
             self.owner.drained(self.client)
 
@@ -157,7 +157,9 @@ class TwistedLink(protocol.Protocol):
             self._waiting = False
             self.backlog = 0
             transport.unregisterProducer()
-            if self.owner is not None:
+            if self._ending:
+                transport.loseWriteConnection()
+            elif self.owner is not None:
                 self.owner.drained(self.client)
 
     def stopProducing(self) -> None:
@@ -180,9 +182,11 @@ class TwistedLink(protocol.Protocol):
             transport.resumeProducing()
 
     def end(self) -> None:
-        """Half-close: sends what is kept, then FIN."""
-        transport: Any = self.transport
-        transport.loseWriteConnection()
+        """Half-close: sends what is kept, then FIN.  A transport with a producer would forget the FIN."""
+        self._ending = True
+        if not self._waiting:
+            transport: Any = self.transport
+            transport.loseWriteConnection()
 
     def close(self) -> None:
         """Sends what is kept, then closes."""

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from inspector import Message, Session
 from mailspy_mime import fields
-from mailspy_mime.entity import describe
+from mailspy_mime.entity import Entity, describe
 from mailspy_mime.leaf import Leaf
 from mailspy_mime.limits import HEADER
 from mailspy_mime.summary import summarise
@@ -28,6 +29,8 @@ from mailspy_mime.tree import Tree
 
 _BLANK: Final = re.compile(rb"\n\r?\n")
 _LF, _CR, _DASH = b"\n\r-"
+USUAL: Final = 512
+"""Octets of a part's header that is remembered: most parts of most mail are headed by the same few."""
 
 
 class Scanner:
@@ -179,11 +182,12 @@ class Scanner:
         if self._block is not None:
             block = bytes(self._block + block)
             self._block = None
-        given = fields.read(block)
-        if self._fields is None:
-            self._fields = given
         tree = self._tree
-        entity = describe(given, tree.default)
+        if self._fields is None:
+            self._fields = fields.read(block)
+            entity = describe(self._fields, tree.default)
+        else:
+            entity = (_usual if len(block) <= USUAL else _entity)(block, tree.default)
         more = tree.begin()
         self._step = Scanner._body
         self._fresh = True
@@ -204,6 +208,14 @@ class Scanner:
 
 
 Step = Callable[[Scanner, bytes, int], int]
+
+
+def _entity(block: bytes, default: str) -> Entity:
+    """What the header of a part says of its body."""
+    return describe(fields.read(block), default)
+
+
+_usual = lru_cache(maxsize=512)(_entity)
 
 
 def _longest(delimiters: tuple[bytes, ...], data: bytes, line: int) -> bytes:
