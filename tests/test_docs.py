@@ -363,6 +363,30 @@ def test_the_judge_of_the_page_refuses(folder: Path) -> None:
     assert pair.client.sent == b"220 mx\r\n250 mx\r\n250 ok\r\n" + refusal + b"250 ok\r\n"
 
 
+def test_the_protocol_of_the_page_is_read(folder: Path) -> None:
+    """In every cutting, with phases and anomalies."""
+    from dialogue import Witness
+
+    from inspector.pdu import C2S, S2C
+
+    host = Host(pytest.fail)
+    host.load_file(str(folder / "ask_protocol.py"))
+    stream = ((True, b"ASK why\r\nBYE\r\nASK again\r\n"), (False, b"OK because\r\nOK\r\nNO\r\nOK?\r\n"))
+    for step in (1, 5, 100):
+        witness = Witness()
+        inspector = Pipeline(witness, host.protocols()).open(
+            Flow(1, Address("192.0.2.1", 4000), Address("192.0.2.2", 7007), 0, "ask"))
+        for client, data in stream:
+            for at in range(0, len(data), step):
+                inspector.feed(client, data[at:at + step], 1)
+        inspector.end(C2S, 2)
+        inspector.end(S2C, 2)
+        assert [(pdu.phase, pdu.verb, pdu.status) for pdu in witness.pdus] == [
+            ("OPEN", "ASK", ""), ("OPEN", "BYE", ""), ("OVER", "ASK", ""),
+            ("OPEN", "ASK", "OK"), ("OPEN", "BYE", "OK"), ("OVER", "ASK", "NO"), ("OVER", "", "OK")]
+        assert witness.anomalies == [("bad_sequence", 3), ("reply_without_command", 7)]
+
+
 def test_the_test_of_the_page_passes(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".",
                            "test_count_domains.py"], cwd=folder, env=consoles.environment(folder), capture_output=True,
