@@ -115,7 +115,13 @@ class Inspector:
 
     def comments(self) -> list[str]:
         """What the last segment completed, one line a PDU: its number, direction, phase and text."""
-        return [f"#{pdu.number} {pdu.direction} {pdu.phase} {pdu.text}" for pdu in self.seen or ()]
+        seen = self.seen
+        if not seen:
+            return []
+        if len(seen) == 1:
+            pdu = seen[0]
+            return [f"#{pdu.number} {pdu.direction} {pdu.phase} {pdu.note or pdu.text}"]
+        return [f"#{pdu.number} {pdu.direction} {pdu.phase} {pdu.text}" for pdu in seen]
 
     def feed(self, client: bool, data: bytes, time: int) -> None:
         """Octets of one direction, at a time in microseconds since the epoch."""
@@ -128,8 +134,10 @@ class Inspector:
             return
         if self.flow.closed:
             return
+        session.time = time
+        session.hidden = False
         try:
-            session.segment(client, data, time)
+            (session.client if client else session.server).feed(data)
         except Exception as error:
             self._degrade(error)
 
@@ -167,10 +175,8 @@ class Inspector:
         self._pipeline.observer.flow_closed(self.flow, reason)
         session.release()
 
-    def masked(self, client: bool, data: bytes) -> bytes:
-        """The segment just fed, with its secrets masked at equal length."""
-        if not client:
-            return data
+    def masked(self, data: bytes) -> bytes:
+        """The client's segment just fed, with its secrets masked at equal length."""
         session = self.session
         if session is None:
             waiting = b"".join(piece for sender, piece, _ in self._waiting if sender)

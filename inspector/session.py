@@ -112,10 +112,7 @@ class Session:
         """Octets of one direction."""
         self.time = time
         self.hidden = False
-        if client:
-            self.client.feed(data)
-        else:
-            self.server.feed(data)
+        (self.client if client else self.server).feed(data)
 
     def finish(self, time: int) -> None:
         """The flow is over: what is half read is cut short, and what was due is missing."""
@@ -202,14 +199,11 @@ class Session:
         if machine.settle(verb, outcome, [exchange.verb for exchange in self.pending] if self.pending else ()):
             self.observer.phase_changed(self, before)
 
-    def unanswered(self, exchange: Exchange, pdu: PDU) -> None:
-        """Adds an exchange to those that wait for a reply; makes the reader wait when there are too many."""
-        exchange.command = pdu
-        pending = self.pending
-        pending.append(exchange)
-        if len(pending) > self.limits.unanswered and not self.client.paused:
+    def too_many(self, pdu: PDU) -> None:
+        """More commands wait for a reply than are kept: the reader waits too."""
+        if not self.client.paused:
             self.client.paused = True
-            self.anomaly("too_many_pipelined", f"{len(pending)} commands wait for replies", pdu)
+            self.anomaly("too_many_pipelined", f"{len(self.pending)} commands wait for replies", pdu)
 
     def room(self) -> None:
         """A reply has come: lets the reader go on when it waited for room only."""

@@ -49,7 +49,7 @@ def run(protocol: str, steps: list[Step], cut: str, seed: int = 0) -> tuple[Witn
     for direction, data in steps:
         for piece in pieces(data, cut, chance):
             inspector.feed(direction is C2S, piece, 2)
-            saved.append((direction, inspector.masked(direction is C2S, piece)))
+            saved.append((direction, inspector.masked(piece) if direction is C2S else piece))
     inspector.end(C2S, 3)
     inspector.end(S2C, 3)
     return witness, saved

@@ -68,21 +68,17 @@ class Relay:
 
     def received(self, client: bool, data: bytes) -> None:
         """Octets of one side: inspected, saved, sent on."""
-        self.save(client, data)
-        if self._outbox is not None:
-            self._outbox.add(self, client, data)
-        else:
-            self.send(client, data)
-
-    def save(self, client: bool, data: bytes) -> None:
-        """Has the octets inspected, then saves them."""
         time = now()
         inspector = self.inspector
         inspector.feed(client, data, time)
         capture = self._capture
         if capture is not None:
-            saved = data if self._keep_secrets else inspector.masked(client, data)
+            saved = inspector.masked(data) if client and not self._keep_secrets else data
             capture.segment(inspector.flow, C2S if client else S2C, saved, time, inspector.comments())
+        if self._outbox is not None:
+            self._outbox.add(self, client, data)
+        else:
+            self.send(client, data)
 
     def send(self, client: bool, data: bytes) -> None:
         """Sends on what one side said; when the other takes no more for now, this one is not read."""
@@ -182,7 +178,7 @@ class JudgedRelay(Relay):
         inspector.feed(client, data, time)
         comments = inspector.comments()
         if self._capture is not None and client:
-            saved = data if self._keep_secrets else inspector.masked(client, data)
+            saved = data if self._keep_secrets else inspector.masked(data)
             self._capture.segment(inspector.flow, C2S, saved, time, comments)
         gate.take_turns()
         self._flush()

@@ -60,12 +60,13 @@ class Pop3Session(Session):
         found = list(reading.found) if reading.found else []
         machine, automaton = self.machine, self.automaton
         phase, state = machine.expected, automaton.expected
-        row = machine.announce(verb)
+        row = machine.table[phase].get(verb)
         if row is None:
             if command is not grammar.UNKNOWN:
                 found.insert(0, ("bad_sequence", f"{verb} in {phase}"))
-        elif row.phase:
-            phase = row.phase
+        elif row.next:
+            machine.announce(verb)
+            phase = row.phase or phase
         if verb in _CLIENT_MOVING:
             move = automaton.announce(verb)
             if move is not None and move.phase:
@@ -89,7 +90,10 @@ class Pop3Session(Session):
             self._credentials(reading, found)
         if found:
             self.anomalies(agreed(found) if self.utf8 else found, pdu)
-        self.unanswered(exchange, pdu)
+        exchange.command = pdu
+        pending.append(exchange)
+        if len(pending) > self.limits.unanswered:
+            self.too_many(pdu)
         if command.synchronises:
             self.client.paused = True
 

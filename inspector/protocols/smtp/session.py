@@ -82,7 +82,7 @@ class SmtpSession(Session):
                         transaction.number if transaction is not None else 0, secret, None, details, reading.text)
         if found:
             self.anomalies(agreed(found) if transaction and "SMTPUTF8" in transaction.parameters else found, pdu)
-        self.unanswered(exchange, pdu)
+        self._wait(exchange, pdu)
         if reading.octets >= 0:
             self._last = command is grammar.BDAT_LAST
             self._begin_chunk(exchange, reading.octets)
@@ -180,7 +180,14 @@ class SmtpSession(Session):
         """The dot is answered like a command."""
         exchange = Exchange(phases.END_OF_DATA, phases.DATA, "", transaction, None, grammar.END_OF_DATA, 0)
         self.machine.announce(phases.END_OF_DATA)
-        self.unanswered(exchange, pdu)
+        self._wait(exchange, pdu)
+
+    def _wait(self, exchange: Exchange, pdu: PDU) -> None:
+        """The exchange waits for its reply."""
+        exchange.command = pdu
+        self.pending.append(exchange)
+        if len(self.pending) > self.limits.unanswered:
+            self.too_many(pdu)
 
     # The server's lines
 
