@@ -234,8 +234,8 @@ class Connecting:
 class SocketLink:
     """One TCP connection in the plane."""
 
-    __slots__ = ("_dead", "_descriptor", "_ended", "_ending", "_mask", "_out", "_plane", "_reading", "_receive", "_send",
-                 "_size", "_socket", "client", "owner", "peer")
+    __slots__ = ("_dead", "_descriptor", "_ended", "_ending", "_mask", "_out", "_plane", "_reading", "_receive", "_reset",
+                 "_send", "_size", "_socket", "client", "owner", "peer")
 
     def __init__(self, plane: EpollPlane, connection: socket.socket, peer: Address, watched: int = -1) -> None:
         """`watched`: what the plane watches the descriptor for already; -1 for nothing."""
@@ -258,6 +258,8 @@ class SocketLink:
         """What is to be done when everything is sent."""
         self._dead = False
         """Nothing can be sent any more; what the peer sent before may still be read."""
+        self._reset = False
+        """Sending has failed by RST, which the system tells only once: to a reader it then looks like FIN."""
         self.peer = peer
         self.owner: Owner | None = None
         self.client = False
@@ -304,6 +306,8 @@ class SocketLink:
             if len(data) == self._size:
                 self._size = READ_LARGE
             owner.received(self.client, data)
+        elif self._reset:
+            self._broken()
         else:
             self._ended = True
             owner.ended(self.client)
@@ -335,8 +339,8 @@ class SocketLink:
             sent = self._send(data, _DONTWAIT)
         except BlockingIOError:
             sent = 0
-        except OSError:
-            self._fail()
+        except OSError as error:
+            self._fail(error)
             return False
         if sent == len(data):
             return False
@@ -344,9 +348,10 @@ class SocketLink:
         self._watch()
         return True
 
-    def _fail(self) -> None:
+    def _fail(self, error: OSError) -> None:
         """The peer takes no more: what it sent before is still to be read, and reading will tell how it ended."""
         self._dead = True
+        self._reset = error.errno == errno.ECONNRESET
         self._out.clear()
         if self._ended:
             self._broken()
@@ -361,8 +366,8 @@ class SocketLink:
                 sent = self._send(out[0], _DONTWAIT)
             except BlockingIOError:
                 return
-            except OSError:
-                self._fail()
+            except OSError as error:
+                self._fail(error)
                 break
             if sent < len(out[0]):
                 out[0] = memoryview(out[0])[sent:]

@@ -143,9 +143,9 @@ class TwistedLink(protocol.Protocol):
         transport: Any = self.transport
         transport.write(data)
         if not self._waiting:
+            transport.registerProducer(self, False)  # which asks for more at once
             self._waiting = True
             self.backlog = len(data)
-            transport.registerProducer(self, False)
         else:
             self.backlog += len(data)
         return True
