@@ -4,7 +4,7 @@
 line that begins with `$ ` is a command and the lines beneath are what it prints, standard error included.  `…` stands for
 anything in a line, and alone on a line for any number of lines; a block with `…` is compared and never rewritten.
 
-The commands run in a folder that has `captures/`, and the plugins of `writing-plugins.md`.
+The commands run in a folder that has `samples/`, and the plugins of `writing-plugins.md`.
 
 Knows Markdown fences and a shell.  Must not know what the commands do.
 """
@@ -66,7 +66,7 @@ def prepare(folder: Path) -> None:
     sys.path[:0] = [str(HERE), str(ROOT), str(ROOT / "plugins")]
     import samples
 
-    samples.write(folder / "captures")
+    samples.write(folder / "samples")
     for name, text in files(HERE / "writing-plugins.md").items():
         (folder / name).write_text(text, "utf-8")
     programs = folder / ".bin"

@@ -1,4 +1,4 @@
-"""Writes the captures that the pages work with: `python docs/samples.py captures`.
+"""Writes the captures that the pages work with: `python docs/samples.py samples`.
 
 The sheet's POP3 session (III.4), a message with a dot alone on a line (III.7), michel's letter to pierre (II.5), and a
 server that is asked to relay (II.6), each as mailspy itself would have saved it, at a fixed time.
@@ -92,7 +92,8 @@ def _play(inspector: Inspector, capture: CaptureWriter, script: tuple[str, ...])
         client, words = line.startswith("C"), line[3:]
         octets = LETTER + b".\r\n" if words == "<letter>" else words.encode() + b"\r\n"
         inspector.feed(client, octets, time)
-        capture.segment(flow, C2S if client else S2C, inspector.masked(client, octets), time, inspector.comments())
+        saved = inspector.masked(octets) if client else octets
+        capture.segment(flow, C2S if client else S2C, saved, time, inspector.comments())
     for direction in (S2C, C2S):
         time += STEP
         inspector.end(direction, time)
@@ -100,4 +101,4 @@ def _play(inspector: Inspector, capture: CaptureWriter, script: tuple[str, ...])
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1] if sys.argv[1:] else "captures"))
+    write(Path(sys.argv[1] if sys.argv[1:] else "samples"))

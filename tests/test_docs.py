@@ -260,7 +260,7 @@ def members(section: str) -> dict[str, type]:
 @pytest.fixture(scope="session")
 def objects(folder: Path) -> list[dict]:
     """What the sample captures tell as JSON."""
-    command = "mailspy replay --json --local-domain cnam.fr --attachments saved captures/{}.pcapng 2>/dev/null"
+    command = "mailspy replay --json --local-domain cnam.fr --attachments saved samples/{}.pcapng 2>/dev/null"
     return [json.loads(line) for name in samples.SAMPLES for line in consoles.run(command.format(name), folder).splitlines()]
 
 
