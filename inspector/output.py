@@ -180,13 +180,15 @@ def write_all(descriptor: int, data: bytes) -> bytes | None:
 class Output:
     """One place that lines are written to; gathers them into blocks."""
 
-    __slots__ = ("_buffer", "_device", "descriptor", "name")
+    __slots__ = ("_buffer", "_device", "descriptor", "fill", "name")
 
     def __init__(self, descriptor: int, name: str, device: Device) -> None:
         self.descriptor = descriptor
         self.name = name
         self._device = device
         self._buffer = bytearray()
+        self.fill: Callable[[], None] | None = None
+        """Called before what was gathered is handed on: a writer that holds events back writes their lines now."""
 
     @property
     def terminal(self) -> bool:
@@ -206,10 +208,15 @@ class Output:
         buffer = self._buffer
         buffer += lines
         if len(buffer) >= BLOCK:
-            self.flush()
+            self._send()
 
     def flush(self) -> None:
         """Hands on what was gathered."""
+        if self.fill is not None:
+            self.fill()
+        self._send()
+
+    def _send(self) -> None:
         if self._buffer:
             block = bytes(self._buffer)
             self._buffer.clear()

@@ -29,6 +29,8 @@ DEPTH: Final = 8
 DIGITS: Final = tuple(f"{number:03d}" for number in range(1000))
 """Three digits each: formatting them anew costs three times as much."""
 
+HELD: Final = 256
+"""Events held back at most; with the heads of bodies some 1 MiB."""
 COMMON: Final = frozenset({"event", "flow", "time", "protocol"})
 """Members of every object."""
 PLAIN: Final = frozenset({str, int, float, bool, type(None)})
@@ -79,11 +81,16 @@ class PduRecord(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class JsonRecord:
-    """JSON lines."""
+    """JSON lines.
+
+    Events are held back, up to `HELD` of them, and encoded together when the output is flushed: one by one, between all that
+    a proxy does, each would cost several times as much.
+    """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         """`write` takes whole lines."""
         self._write = write
+        self._held: list[tuple[int, str, PDU | tuple[str, int, Mapping[str, object]]]] = []
         self._second = -1
         self._day = ""
         self._time = -1
@@ -100,13 +107,27 @@ class JsonRecord:
     def pdu_seen(self, pdu: PDU, session: Session) -> None:
         """Writes a PDU."""
         flow = session.flow
+        held = self._held
+        held.append((flow.number, flow.protocol, pdu))
+        if len(held) >= HELD:
+            self.fill()
+
+    def fill(self) -> None:
+        """Writes the lines of all that was held back."""
+        held, self._held = self._held, []
+        lines = [self._pdu(flow, protocol, event) if isinstance(event, PDU) else self._line(flow, protocol, *event)
+                 for flow, protocol, event in held]
+        if lines:
+            self._write(b"\n".join([*lines, b""]))
+
+    def _pdu(self, flow: int, protocol: str, pdu: PDU) -> bytes:
         time = pdu.time
         details = pdu.details
-        self._write(encode(PduRecord(
-            "pdu", flow.number, self._stamp if time == self._time else self.stamp(time), flow.protocol, pdu.number,
+        return encode(PduRecord(
+            "pdu", flow, self._stamp if time == self._time else self.stamp(time), protocol, pdu.number,
             "C->S" if pdu.direction is C2S else "S->C", pdu.phase, pdu.client_state or UNSET, pdu.kind,
             pdu.verb, pdu.status, pdu.size, pdu.text, pdu.transaction,
-            {sanitise(name): sanitise(value) for name, value in details.items()} if details else None)) + b"\n")
+            {sanitise(name): sanitise(value) for name, value in details.items()} if details else None))
 
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """Writes a deviation."""
@@ -120,11 +141,16 @@ class JsonRecord:
         self._object(finding.event, session.flow, finding.time or session.time, fields)
 
     def _object(self, event: str, flow: Flow, time: int, fields: Mapping[str, object]) -> None:
-        common = {"event": sanitise(event), "flow": flow.number, "time": self.stamp(time), "protocol": flow.protocol}
+        self._held.append((flow.number, flow.protocol, (event, time, fields)))
+        if len(self._held) >= HELD:
+            self.fill()
+
+    def _line(self, flow: int, protocol: str, event: str, time: int, fields: Mapping[str, object]) -> bytes:
+        common = {"event": sanitise(event), "flow": flow, "time": self.stamp(time), "protocol": protocol}
         line = encode({**common, **fields}) if plain(fields) else b""
         if not harmless(line):
             line = encode({**common, **clean(fields, common)})
-        self._write(line + b"\n")
+        return line
 
     def stamp(self, time: int) -> str:
         """Microseconds since the epoch as RFC 3339 writes them, in UTC."""
@@ -246,7 +272,11 @@ class LoggerPlugin:
 
 def make_record(options: Options, output: Any, json: bool) -> Record:
     """The record of one form for one output."""
-    return JsonRecord(output.write) if json else ViewRecord(output.write, options.console.view(output))
+    if not json:
+        return ViewRecord(output.write, options.console.view(output))
+    record = JsonRecord(output.write)
+    output.fill = record.fill
+    return record
 
 
 def plain(fields: Mapping[str, object]) -> bool:
