@@ -276,6 +276,11 @@ class Ending:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._reactor.callFromThread(self.ask))
 
+    def over(self) -> None:
+        """Takes them no more: there is nothing left that they could end, and the exit code is to be ours."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
     def ask(self) -> None:
         """The first time sessions may finish; the second time they may not."""
         service = self._service
@@ -305,7 +310,9 @@ def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | No
     reactors.raise_descriptor_limit()
     service = Service(reactor, make_plane(reactor, settings.transport), pipeline, capture, keep_secrets, settings, notice,
                       outputs)
+    ending = Ending(service, reactor)
     try:
+        ending.handle()
         for route in routes:
             listening = service.listen(route)
             if not is_loopback(listening.address.host):
@@ -314,11 +321,11 @@ def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | No
             notice(f"listening on {listening.address}, upstream {route.protocol or 'protocol from the greeting'}"
                    f" {Address(route.host, route.port)}")
         service.start()
-        Ending(service, reactor).handle()
         calm()
         reactor.run(installSignalHandlers=False)
     finally:
         service.close()
+        ending.over()
     return 0
 
 
