@@ -99,3 +99,15 @@ def test_any_conversation_replays_from_its_masked_segments(protocol: str) -> Non
         assert all(b"secret" not in data and b"c2VjcmV0" not in data for way, data in saved if way is C2S)
 
     hold()
+
+
+def test_what_is_held_too_long_after_auth_is_not_shown() -> None:
+    """Past the bound the reader gives up rather than take a password for a command."""
+    from dialogue import play
+
+    from inspector.limits import Limits
+
+    steps = [(S2C, b"+OK\r\n"), (C2S, b"AUTH PLAIN\r\n"), (C2S, SASL + b"\r\n" + b"x" * 200), (S2C, b"+ \r\n+OK\r\n")]
+    for cut in ("whole", "octets"):
+        witness = play(POP3, steps, cut, Limits(held=100))
+        assert SASL.decode() not in str(told(witness))

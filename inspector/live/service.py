@@ -9,6 +9,7 @@ Knows the reactor, planes, relays and the pipeline.  Must not know any protocol,
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import ipaddress
@@ -17,6 +18,8 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.error import ReactorNotRunning
 
 from inspector.errors import OptionError
 from inspector.live import reactor as reactors
@@ -140,7 +143,7 @@ class Service:
         if self.outputs is not None:
             self.outputs.flush()
             if self.outputs.broken and not self._stopping:
-                self.reactor.callLater(0, self.reactor.stop)
+                self.reactor.callLater(0, stop, self.reactor)
         if not self._stepped and (moved := step()):
             self._stepped = True
             self.notice(f"the wall clock was moved by {moved / 1e6:+.1f} s; time stamps go on from the clock as it was at the "
@@ -299,8 +302,13 @@ class Ending:
 
     def _stop(self) -> None:
         self._service.idle = None
-        if self._reactor.running:
-            self._reactor.stop()
+        stop(self._reactor)
+
+
+def stop(reactor: Any) -> None:
+    """Stops the reactor, once."""
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()
 
 
 def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | None, keep_secrets: bool, settings: Settings,

@@ -252,8 +252,8 @@ class Pop3Session(Session):
         return any(exchange.verb == "AUTH" for exchange in self.pending)
 
     def held_too_much(self, reader: Reader) -> None:
-        """Reads on as if the reply hoped for had come: TLS after STLS, else commands."""
-        if any(exchange.verb == "STLS" for exchange in self.pending):
+        """Reads no further where a reply must tell what the octets are, and they may be secret; else reads on."""
+        if self.synchronising():
             self.give_up()
         else:
             reader.resume()
