@@ -64,7 +64,11 @@ class CaptureWriter:
             self._segment(conversation, direction, octets, time, comments)
         elif size:
             half = conversation.client if direction == C2S else conversation.server
-            self._file.write(b"".join(half.data(octets, time, comments)), size, time)
+            pieces = half.data(octets, time, comments)
+            if self._file.gathering:
+                self._file.write_pieces(pieces, size, time)
+            else:
+                self._file.write(b"".join(pieces), size, time)
 
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
         """Writes the FIN of that direction's sender, which the next packet of the other side acknowledges.

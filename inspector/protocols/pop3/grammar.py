@@ -130,17 +130,19 @@ REMEMBERED: Final = 64
 READINGS: Final = 2_048
 """Readings remembered, of each direction.  Lines with secrets never are."""
 
-_commands: dict[bytes, CommandLine] = {}
-_replies: dict[bytes, ReplyLine] = {}
+KNOWN_COMMANDS: Final[dict[bytes, CommandLine]] = {}
+"""What `command_line` remembers: looked into before it is called."""
+KNOWN_REPLIES: Final[dict[bytes, ReplyLine]] = {}
+"""What `reply_line` remembers."""
 
 
 def command_line(line: bytes, size: int) -> CommandLine:
     """Reads a client's line; `size` is larger than the line when only its head was kept."""
-    reading = _commands.get(line)
+    reading = KNOWN_COMMANDS.get(line)
     if reading is None:
         reading = _read_command(line, size)
-        if size <= REMEMBERED and reading.secret is None and len(_commands) < READINGS:
-            reading = _commands[line] = reading._replace(text=decode(line[:line_end(line)]))
+        if size <= REMEMBERED and reading.secret is None and len(KNOWN_COMMANDS) < READINGS:
+            reading = KNOWN_COMMANDS[line] = reading._replace(text=decode(line[:line_end(line)]))
     return reading
 
 
@@ -180,11 +182,11 @@ def _uncommon(content: bytes, found: list[tuple[str, str]]) -> tuple[Command, by
 
 def reply_line(line: bytes, size: int) -> ReplyLine:
     """Reads a server's line."""
-    reading = _replies.get(line)
+    reading = KNOWN_REPLIES.get(line)
     if reading is None:
         reading = ReplyLine(*status(line), tuple(deviations(line, size, REPLY_LINE)))
-        if size <= REMEMBERED and len(_replies) < READINGS:
-            reading = _replies[line] = reading._replace(text=decode(line[:line_end(line)]))
+        if size <= REMEMBERED and len(KNOWN_REPLIES) < READINGS:
+            reading = KNOWN_REPLIES[line] = reading._replace(text=decode(line[:line_end(line)]))
     return reading
 
 

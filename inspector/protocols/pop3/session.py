@@ -10,7 +10,7 @@ from inspector.machine import Machine, moving
 from inspector.pdu import MORE, NOTHING, OK, PDU, Exchange, Flow, Kind, Message, Outcome, Transaction
 from inspector.protocols.line import agreed, content_deviations, deviations, line_end, partial_span
 from inspector.protocols.pop3 import grammar, phases
-from inspector.protocols.pop3.grammar import Command, CommandLine, Multiline, ReplyLine
+from inspector.protocols.pop3.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, CommandLine, Multiline, ReplyLine
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 
@@ -54,7 +54,7 @@ class Pop3Session(Session):
             self._sasl_response(line, size)
             return
         tainted = self.client.offset - size < self.taint
-        reading = grammar.TAINTED if tainted else grammar.command_line(line, size)
+        reading = grammar.TAINTED if tainted else KNOWN_COMMANDS.get(line) or grammar.command_line(line, size)
         command = reading.command
         verb = command.verb
         found = list(reading.found) if reading.found else []
@@ -126,7 +126,7 @@ class Pop3Session(Session):
     # The server's lines
 
     def server_line(self, line: bytes, size: int) -> None:
-        reading = grammar.reply_line(line, size)
+        reading = KNOWN_REPLIES.get(line) or grammar.reply_line(line, size)
         outcome = reading.outcome
         if outcome is None:
             self._not_a_status(line, size, reading)

@@ -25,7 +25,7 @@ from inspector.pdu import (
 )
 from inspector.protocols.line import agreed, content_deviations, line_end, partial_span
 from inspector.protocols.smtp import grammar, phases
-from inspector.protocols.smtp.grammar import Command, ReplyLine
+from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, ReplyLine
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 
@@ -65,7 +65,7 @@ class SmtpSession(Session):
             self._sasl_response(line, size)
             return
         tainted = self.client.offset - size < self.taint
-        reading = grammar.TAINTED if tainted else grammar.command_line(line, size)
+        reading = grammar.TAINTED if tainted else KNOWN_COMMANDS.get(line) or grammar.command_line(line, size)
         command, details = reading.command, reading.details
         found = list(reading.found) if reading.found else []
         phase = self._announce(command, found)
@@ -195,7 +195,7 @@ class SmtpSession(Session):
         if self._lines or line[3:4] == b"-":
             self._one_of_several(line, size)
             return
-        reading = grammar.reply_line(line, size)
+        reading = KNOWN_REPLIES.get(line) or grammar.reply_line(line, size)
         if reading.outcome is None:
             self._not_a_reply(line, size, reading)
         else:
