@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import socket
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from threading import Thread
+from typing import Any, Final
 
-from twisted.internet.interfaces import IResolutionReceiver
-from zope.interface import implementer
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
 
-from inspector.live.link import Link, Plane
+from inspector.live.link import STARVED, Link, Plane
 from inspector.pdu import Address
 
-SHARE = 0.5
+SHARE: Final = 0.5
 """Of the time that is left, what one address may take while there are others to try."""
+LOOKUPS: Final = 10
+"""Names that are looked up at the same time."""
 
 
 class Target:
@@ -34,15 +39,18 @@ class Target:
 class Reaching:
     """One attempt to reach one server.  Whoever owns it calls `check` from time to time: there is no timer of its own."""
 
-    __slots__ = ("_addresses", "_connected", "_deadline", "_failed", "_give_up", "_last", "_over", "_plane", "_reactor",
-                 "_reason", "_started", "_target", "_until")
+    __slots__ = ("_addresses", "_connected", "_deadline", "_failed", "_give_up", "_last", "_names", "_over", "_plane",
+                 "_reactor", "_reason", "_starved", "_target", "_until")
 
-    def __init__(self, reactor: Any, plane: Plane, target: Target, timeout: float) -> None:
+    def __init__(self, reactor: Any, plane: Plane, names: Names, target: Target, timeout: float,
+                 starved: Callable[[OSError], None]) -> None:
+        """`starved` is told when the system has no descriptor for the connection; it is then tried again and again."""
         self._reactor = reactor
+        self._names = names
+        self._starved = starved
         self._plane = plane
         self._target = target
-        self._started = reactor.seconds()
-        self._deadline = self._until = self._started + timeout
+        self._deadline = self._until = reactor.seconds() + timeout
         self._addresses: list[str] = []
         self._last = target.address or Address("0.0.0.0", target.port)
         self._reason = "its name was not resolved in time"
@@ -57,7 +65,7 @@ class Reaching:
         if self._target.address is not None:
             self._try(self._target.address)
         else:
-            self._reactor.nameResolver.resolveHostName(Resolution(self), self._target.host, self._target.port)
+            self._names.look_up(self._target, self.resolved)
 
     def resolved(self, addresses: list[str]) -> None:
         """The name has these addresses."""
@@ -97,7 +105,14 @@ class Reaching:
         if not self._over:
             self._reason = (error.strerror or str(error)).lower()
             self._give_up = None
-            self._next() if self._addresses else self._fail()
+            if error.errno in STARVED:
+                self._starved(error)
+                self._addresses.insert(0, self._last.host)
+                self._until = self._reactor.seconds()
+            elif self._addresses:
+                self._next()
+            else:
+                self._fail()
 
     def check(self, now: float) -> None:
         """Goes on to the next address, or gives up, when the time is over."""
@@ -134,23 +149,27 @@ def _unheard(address: Address, reason: str) -> None:
     """Nobody is interested yet."""
 
 
-@implementer(IResolutionReceiver)
-class Resolution:
-    """Collects the addresses of a name, in the order in which the system gives them."""
+class Names:
+    """The addresses of names, looked up in threads that the end of the program does not wait for."""
 
-    def __init__(self, reaching: Reaching) -> None:
-        self._reaching = reaching
-        self._addresses: list[str] = []
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._pool: ThreadPool | None = None
 
-    def resolutionBegan(self, resolutionInProgress: Any) -> None:
-        """Nothing to do yet."""
+    def look_up(self, target: Target, resolved: Callable[[list[str]], None]) -> None:
+        """Gives the addresses in the order in which the system gives them; none when there are none."""
+        if self._pool is None:
+            self._pool = ThreadPool(0, LOOKUPS, "names")
+            self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
+            self._pool.start()
+        looked_up = deferToThreadPool(self._reactor, self._pool, addresses, target.host, target.port)
+        looked_up.addCallback(resolved)
 
-    def addressResolved(self, address: Any) -> None:
-        """One more."""
-        host = address.host.split("%")[0]
-        if host not in self._addresses:
-            self._addresses.append(host)
 
-    def resolutionComplete(self) -> None:
-        """That is all."""
-        self._reaching.resolved(self._addresses)
+def addresses(host: str, port: int) -> list[str]:
+    """The addresses of a name, each once; none where the system knows none."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return list(dict.fromkeys(str(address[0]).split("%")[0] for *_, address in found))

@@ -8,10 +8,14 @@ Knows the words.  Must not know sockets or Twisted.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from inspector.pdu import Address
+
+STARVED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors that say that the system has nothing left for a new connection, for now."""
 
 
 class Owner(Protocol):

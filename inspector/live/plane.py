@@ -23,7 +23,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
-from inspector.live.link import Owner
+from inspector.live.link import STARVED, Owner
 from inspector.pdu import Address
 
 READ_SMALL: Final = 65_536
@@ -42,7 +42,6 @@ _OUT: Final = select.EPOLLOUT
 _DONTWAIT: Final = socket.MSG_DONTWAIT
 """Spares the call that makes a socket non-blocking."""
 _NOW: Final = struct.pack("ii", 1, 0)
-STARVED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 @implementer(IReadDescriptor)

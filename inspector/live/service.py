@@ -24,7 +24,7 @@ from twisted.internet.error import ReactorNotRunning
 from inspector.errors import OptionError
 from inspector.live import reactor as reactors
 from inspector.live.clock import now, step
-from inspector.live.connect import Reaching, Target
+from inspector.live.connect import Names, Reaching, Target
 from inspector.live.link import Link, Listening, Plane
 from inspector.live.outbox import Outbox
 from inspector.live.relay import JudgedRelay, Relay
@@ -39,6 +39,8 @@ TICK: Final = 0.1
 """Seconds between two looks at connections on their way, and two flushes of what plugins have written."""
 STARVED_PAUSE: Final = 1.0
 """Seconds without accepting when the system had no descriptor left."""
+STARVED_AGAIN: Final = 60.0
+"""Seconds after which the same is told once more."""
 FAREWELL: Final = 5.0
 """Seconds that a refused client has to take its reply and close."""
 
@@ -112,7 +114,9 @@ class Service:
         if self._outbox is not None:
             plane.turned = self._outbox.flush
         self._make: type[Relay] = JudgedRelay if getattr(pipeline.observer, "judging", False) else Relay
+        self._names = Names(reactor)
         self._starving = False
+        self._starved_last: float | None = None
         self._stopping = False
         self._next_tick: Any = None
         self._stepped = False
@@ -153,7 +157,7 @@ class Service:
     # One session
 
     def _accepted(self, link: Link, route: Route, target: Target) -> None:
-        reaching = Reaching(self.reactor, self.plane, target, self.settings.connect_timeout)
+        reaching = Reaching(self.reactor, self.plane, self._names, target, self.settings.connect_timeout, self._starved)
         self._reaching.add(reaching)
         if self.settings.max_sessions:
             self._limit()
@@ -203,8 +207,11 @@ class Service:
                 listening.pause()
 
     def _starved(self, error: OSError) -> None:
-        if not self._starving:
-            self._starving = True
+        if self._starving:
+            return
+        self._starving = True
+        last, self._starved_last = self._starved_last, self.reactor.seconds()
+        if last is None or self._starved_last - last > STARVED_AGAIN:
             self.notice(f"no descriptor for a new connection ({os.strerror(error.errno or 0)}): accepting pauses, open "
                         f"sessions go on; `ulimit -n` tells the limit, --max-sessions keeps below it")
         self._accepting(False)

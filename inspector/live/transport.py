@@ -7,13 +7,15 @@ Knows Twisted.  Must not know flows or protocols.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import error, interfaces, protocol
 from zope.interface import implementer
 
-from inspector.live.link import Owner
+from inspector.live.link import STARVED, Owner
 from inspector.pdu import Address
 
 
@@ -28,7 +30,7 @@ class TwistedPlane:
 
     def listen(self, address: Address, accepted: Callable[[TwistedLink], None],
                starved: Callable[[OSError], None]) -> TwistedListening:
-        """Listens on an address.  Raises OSError.  Twisted itself pauses when descriptors run out."""
+        """Listens on an address.  Raises OSError."""
         factory = protocol.Factory.forProtocol(lambda: TwistedLink(accepted))
         factory.noisy = False
         try:
@@ -36,7 +38,7 @@ class TwistedPlane:
         except error.CannotListenError as failure:
             cause = failure.socketError
             raise OSError(getattr(cause, "errno", 0), getattr(cause, "strerror", str(cause))) from failure
-        return TwistedListening(port)
+        return TwistedListening(port, starved)
 
     def connect(self, address: Address, connected: Callable[[TwistedLink], None],
                 failed: Callable[[OSError], None]) -> Callable[[], None]:
@@ -65,25 +67,46 @@ class _Connecting(protocol.ClientFactory):
         return TwistedLink(self.connected)
 
     def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        failure = reason.value
-        self.failed(OSError(getattr(failure, "osError", None) or 0, failure.getErrorMessage().splitlines()[0].lower()
-                            if reason.check(error.ConnectError) else str(failure)))
+        code = getattr(reason.value, "osError", None)
+        self.failed(OSError(code, os.strerror(code)) if isinstance(code, int) else OSError(0, reason.getErrorMessage()))
 
 
 class TwistedListening:
-    """A listening port of Twisted's."""
+    """A listening port of Twisted's.  It stands before the port's socket: Twisted itself accepts on although it was paused,
+    and drops the clients for whom there is no descriptor."""
 
-    def __init__(self, port: Any) -> None:
+    def __init__(self, port: Any, starved: Callable[[OSError], None]) -> None:
         self._port = port
+        self._socket = port.socket
+        self._starved = starved
+        self._paused = False
         host = port.getHost()
         self.address = Address(host.host, host.port)
+        port.socket = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def accept(self) -> Any:
+        """As a socket does, unless it is not to accept now."""
+        if self._paused:
+            raise BlockingIOError(errno.EAGAIN, "accepting is paused")
+        try:
+            return self._socket.accept()
+        except OSError as failure:
+            if failure.errno in STARVED:
+                self._starved(failure)
+                raise BlockingIOError(errno.EAGAIN, "no descriptor") from failure
+            raise
 
     def pause(self) -> None:
         """Accepts no more for now."""
+        self._paused = True
         self._port.stopReading()
 
     def resume(self) -> None:
         """Accepts again."""
+        self._paused = False
         self._port.startReading()
 
     def close(self) -> None:
