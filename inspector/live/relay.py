@@ -162,13 +162,15 @@ class JudgedRelay(Relay):
     The capture holds what the client sent and what the client got.
     """
 
-    __slots__ = ("_gate",)
+    __slots__ = ("_gate", "_late")
 
     def __init__(self, inspector: Inspector, client: Link, server: Link | None, capture: CaptureWriter | None,
                  keep_secrets: bool, over: Callable[[Relay], None], outbox: Outbox | None = None) -> None:
         super().__init__(inspector, client, server, capture, keep_secrets, over, outbox)
         self._gate = FlowGate()
         inspector.judged_by(self._gate)
+        self._late = False
+        """The client has ended, but some of what it sent waits for a reply before it can be judged."""
 
     def received(self, client: bool, data: bytes) -> None:
         """Octets of one side: judged while they are inspected; what may leave is sent on."""
@@ -194,6 +196,26 @@ class JudgedRelay(Relay):
             self.send(False, to_client)
         if gate.closing is not None:
             self._close_by_verdict()
+        elif self._late and not self._waits():
+            self._end_late()
+
+    def _waits(self) -> bool:
+        """Whether octets of the client wait for a reply."""
+        session = self.inspector.session
+        return session is not None and session.client.paused and bool(session.client.held)
+
+    def ended(self, client: bool) -> None:
+        """One side sends nothing more: the other is told so, after what it is still to get."""
+        if client and not self._over and self.server is not None and self._waits() and not self._server_ended:
+            self._late = True
+            return
+        super().ended(client)
+        if not client and self._late:
+            self._end_late()
+
+    def _end_late(self) -> None:
+        self._late = False
+        super().ended(True)
 
     def _close_by_verdict(self) -> None:
         """The client gets its last octets and FIN, the server an abort: a message without its end is not delivered."""

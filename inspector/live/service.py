@@ -336,6 +336,7 @@ def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | No
             notice(f"listening on {listening.address}, upstream {route.protocol or 'protocol from the greeting'}"
                    f" {Address(route.host, route.port)}")
         service.start()
+        reactor.addSystemEventTrigger("before", "shutdown", service.abort)
         calm()
         reactor.run(installSignalHandlers=False)
     finally:

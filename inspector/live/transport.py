@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet import error, interfaces, protocol
 from zope.interface import implementer
 
 from inspector.live.link import STARVED, Owner
 from inspector.pdu import Address
+
+_NOW: Final = struct.pack("ii", 1, 0)
 
 
 class TwistedPlane:
@@ -218,7 +222,9 @@ class TwistedLink(protocol.Protocol):
         transport.loseConnection()
 
     def abort(self) -> None:
-        """Closes at once with RST."""
+        """Closes at once with RST, also when the reactor has no further turn for it."""
         self.owner = None
         transport: Any = self.transport
+        if transport.connected:
+            transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOW)
         transport.abortConnection()

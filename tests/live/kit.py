@@ -10,7 +10,6 @@ import json
 import os
 import random
 import re
-import resource
 import signal
 import socket
 import struct
@@ -45,6 +44,8 @@ class Proxy:
         self.events_path = folder / "events.jsonl"
         self.capture = folder / "capture.pcapng"
         self._stderr = folder / "stderr.txt"
+        if descriptors:
+            before = ("prlimit", f"--nofile={descriptors}:{descriptors}", *before)
         line = [*before, sys.executable, "-m", "inspector"]
         for upstream in upstreams:
             line += ["--listen", listen, "--upstream", str(upstream)]
@@ -52,13 +53,9 @@ class Proxy:
         if python_path is not None:
             surroundings["PYTHONPATH"] = f"{python_path}{os.pathsep}{surroundings['PYTHONPATH']}"
 
-        def limit() -> None:
-            if descriptors:
-                resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-
         with self.events_path.open("wb") as out, self._stderr.open("wb") as err:
             self.process = subprocess.Popen([*line, *options], stdin=subprocess.DEVNULL, stdout=stdout or out,
-                                            stderr=err, cwd=folder, env=surroundings, preexec_fn=limit)
+                                            stderr=err, cwd=folder, env=surroundings)
         self.pid = self.process.pid
         if wait:
             until(lambda: len(self.ports) == len(upstreams) or self.process.poll() is not None, "mailspy listening", 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from pathlib import Path
@@ -86,37 +87,28 @@ def commands(proxy: Proxy) -> tuple[int, int]:
     return text.count('"kind":"command"'), text.count('"kind":"reply"')
 
 
-@pytest.mark.parametrize(("command", "count"), [(b"NOOP\r\n", 100_000), (b"MAIL FROM:<a@b.example>\r\nRSET\r\n", 5_000)])
-def test_a_pipeline_without_end(tmp_path: Path, transport: str, command: bytes, count: int) -> None:
-    """100,000 commands sent without waiting: each is read and answered, memory stays, time is linear."""
+@pytest.mark.parametrize(("command", "count"), [(b"NOOP\r\n", 100_000), (b"MAIL FROM:<a@b.example>\r\nRSET\r\n", 20_000)])
+def test_many_commands_in_one_session(tmp_path: Path, transport: str, command: bytes, count: int) -> None:
+    """Up to 100,000 commands, a hundred at a time: each is read and answered, memory stays, time is linear."""
+    batch = 100
     lines = command.count(b"\n")
     with Peers("smtp") as peers, Proxy(tmp_path, "--transport", transport, "--json", upstreams=(peers,)) as proxy:
         client, server = peers.meet(proxy.port)
         dialogue(client, server, (b"", b"220 ready\r\n"), (b"HELO c\r\n", b"250 s\r\n"))
 
-        def answer() -> None:
-            left = count * len(command)
-            while left:
-                data = server.recv(65_536)
-                left -= len(data)
-                server.sendall(b"250 ok\r\n" * data.count(b"\n"))
+        def talk(batches: int) -> float:
+            begun = proxy.cpu()
+            for _ in range(batches):
+                client.sendall(command * batch)
+                exactly(server, len(command) * batch)
+                server.sendall(b"250 ok\r\n" * lines * batch)
+                exactly(client, 8 * lines * batch)
+            return proxy.cpu() - begun
 
-        def send(number: int) -> None:
-            for _ in range(number // 1000):
-                client.sendall(command * 1000)
-
-        answers = len(b"250 ok\r\n") * lines
-        with doing(answer):
-            spent = []
-            for part in (count // 5, count // 5 * 4):
-                begun = proxy.cpu()
-                with doing(lambda part=part: send(part)):
-                    assert exactly(client, part * answers) == b"250 ok\r\n" * (part * lines)
-                spent.append(proxy.cpu() - begun)
-                if part == count // 5:
-                    before = proxy.reset_peak()
+        first = talk(count // batch // 5)
+        before = proxy.reset_peak()
+        assert talk(count // batch // 5 * 4) < first * 4 * 1.5 + 0.3
         assert proxy.status("VmHWM") - before <= 8 * MIB
-        assert spent[1] < 4 * spent[0] * 1.6 + 0.3
     assert commands(proxy) == (count * lines + 1, count * lines + 1)
 
 
@@ -146,8 +138,8 @@ def test_no_descriptor_left(tmp_path: Path, transport: str, descriptors: int) ->
     with Peers() as peers, Proxy(tmp_path, "--transport", transport, descriptors=descriptors, upstreams=(peers,)) as proxy:
         clients = [peers.client(proxy.port) for _ in range(30)]
         servers = [peers.accept()]
-        peers.listener.settimeout(1)
-        with pytest.raises(TimeoutError):
+        peers.listener.settimeout(0.7)
+        with contextlib.suppress(TimeoutError):
             while True:
                 servers.append(peers.accept())
         served = len(servers)
