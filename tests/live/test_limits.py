@@ -87,7 +87,7 @@ def commands(proxy: Proxy) -> tuple[int, int]:
     return text.count('"kind":"command"'), text.count('"kind":"reply"')
 
 
-@pytest.mark.parametrize(("command", "count"), [(b"NOOP\r\n", 100_000), (b"MAIL FROM:<a@b.example>\r\nRSET\r\n", 20_000)])
+@pytest.mark.parametrize(("command", "count"), [(b"NOOP\r\n", 100_000), (b"MAIL FROM:<a@b.example>\r\nRSET\r\n", 10_000)])
 def test_many_commands_in_one_session(tmp_path: Path, transport: str, command: bytes, count: int) -> None:
     """Up to 100,000 commands, a hundred at a time: each is read and answered, memory stays, time is linear."""
     batch = 100
@@ -138,15 +138,15 @@ def test_no_descriptor_left(tmp_path: Path, transport: str, descriptors: int) ->
     with Peers() as peers, Proxy(tmp_path, "--transport", transport, descriptors=descriptors, upstreams=(peers,)) as proxy:
         clients = [peers.client(proxy.port) for _ in range(30)]
         servers = [peers.accept()]
-        peers.listener.settimeout(0.7)
+        peers.listener.settimeout(0.4)
         with contextlib.suppress(TimeoutError):
             while True:
                 servers.append(peers.accept())
         served = len(servers)
         assert 5 <= served < 30
         begun = proxy.cpu()
-        time.sleep(1.5)
-        assert proxy.cpu() - begun < 0.3
+        time.sleep(1)
+        assert proxy.cpu() - begun < 0.2
         peers.listener.settimeout(5)
         assert proxy.stderr.count("accepting pauses") == 1
         for number, server in enumerate(servers):

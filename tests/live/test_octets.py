@@ -15,7 +15,7 @@ from .kit import MIB, Peers, Proxy, abort, doing, ending, exactly, line, noise, 
 
 C2S = noise(5 * MIB, 1)
 S2C = noise(5 * MIB, 2)
-READ = 200_000
+READ = 100_000
 """Octets each way when findings about every one of them are written."""
 
 
@@ -40,7 +40,7 @@ def test_noise_both_ways_at_once(shared: Shared) -> None:
     exchange(shared.peers, shared.proxy.port)
 
 
-@pytest.mark.parametrize("scheme", ["smtp", "lmtp", "pop3"])
+@pytest.mark.parametrize("scheme", ["smtp", "pop3"])
 def test_noise_with_everything_switched_on(tmp_path: Path, transport: str, scheme: str) -> None:
     """With all plugins, JSON, a log and a capture the octets are the same, and the capture holds them all."""
     options = ("--transport", transport, "--json", "--log", "log.json", "--attachments", "saved", "-w", "capture.pcapng")

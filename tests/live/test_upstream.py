@@ -85,9 +85,9 @@ def test_a_black_hole(tmp_path: Path, transport: str) -> None:
             filler.close()
 
 
-def test_a_name_that_nobody_knows(tmp_path: Path, transport: str) -> None:
+def test_a_name_that_nobody_knows(tmp_path: Path) -> None:
     """An unknown name is told, with a reason."""
-    with Peers() as peers, Proxy(tmp_path, "--transport", transport, "--connect-timeout", "5",
+    with Peers() as peers, Proxy(tmp_path, "--connect-timeout", "5",
                                  upstreams=("pop3://unknown.invalid:110",)) as proxy:
         assert b"name" in refused(peers, proxy, "pop3", 6)
 
@@ -137,9 +137,9 @@ def test_ipv6(tmp_path: Path, transport: str) -> None:
     assert "::1" in str(proxy.events("flow_opened"))
 
 
-def test_every_interface_warns(tmp_path: Path, transport: str) -> None:
+def test_every_interface_warns(tmp_path: Path) -> None:
     """Who listens to the world is told so."""
-    with Peers() as peers, Proxy(tmp_path, "--transport", transport, upstreams=(peers,), listen="0.0.0.0:0") as proxy:
+    with Peers() as peers, Proxy(tmp_path, upstreams=(peers,), listen="0.0.0.0:0") as proxy:
         assert "can be reached from other machines" in proxy.stderr
 
 
