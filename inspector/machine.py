@@ -40,14 +40,16 @@ _STAY: Final[Mapping[Outcome, str]] = {}
 class Machine:
     """A walk through one table."""
 
-    __slots__ = ("expected", "state", "table")
+    __slots__ = ("expected", "stale", "state", "table")
 
     def __init__(self, table: Table, start: str) -> None:
         self.table = table
         self.state = start
         """Where the replies seen so far have led."""
         self.expected = start
-        """Where the session will be when every unanswered command succeeds."""
+        """Where the session will be when every unanswered command succeeds; not to be used while `stale`."""
+        self.stale = False
+        """A reply was not the one hoped for: `hope` must make the expectation anew before the next command."""
 
     def announce(self, verb: str) -> Row | None:
         """A command was sent: its row in the expected state, or None when that state does not list it."""
@@ -56,16 +58,23 @@ class Machine:
             self.expected = row.success()
         return row
 
-    def settle(self, verb: str, outcome: Outcome, unanswered: Iterable[str] = ()) -> bool:
-        """A reply to `verb` has come; `unanswered` are the verbs still open.  True when the state has changed."""
-        row = self.table[self.state].get(verb)
+    def settle(self, verb: str, outcome: Outcome) -> bool:
+        """A reply to `verb` has come.  True when the state has changed."""
         before = self.state
-        if row is not None:
-            self.state = row.next.get(outcome, before)
-        self.expected = self.state
-        for later in unanswered:
-            self.announce(later)
+        row = self.table[before].get(verb)
+        if row is None or not row.next:
+            return False
+        self.state = row.next.get(outcome, before)
+        if self.state != row.success():
+            self.stale = True
         return self.state != before
+
+    def hope(self, unanswered: Iterable[str]) -> None:
+        """Makes the expectation anew from the verbs still unanswered: once for any number of replies."""
+        self.stale = False
+        self.expected = self.state
+        for verb in unanswered:
+            self.announce(verb)
 
 
 def rows(table: Table) -> Iterable[tuple[str, str, Row]]:

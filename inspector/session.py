@@ -196,8 +196,14 @@ class Session:
         """Moves the machine by a reply, and tells when the phase has changed."""
         machine = self.machine
         before = machine.state
-        if machine.settle(verb, outcome, [exchange.verb for exchange in self.pending] if self.pending else ()):
+        if machine.settle(verb, outcome):
             self.observer.phase_changed(self, before)
+
+    def hope(self, *machines: Machine) -> None:
+        """Makes the expectations anew, where a reply has dashed them, before the next command is looked at."""
+        verbs = [exchange.verb for exchange in self.pending]
+        for machine in machines:
+            machine.hope(verbs)
 
     def too_many(self, pdu: PDU) -> None:
         """More commands wait for a reply than are kept: the reader waits too."""

@@ -66,5 +66,6 @@ def test_a_failed_reply_takes_back_what_was_hoped_for() -> None:
     machine.announce("STAT")
     machine.announce("QUIT")
     assert machine.expected == "UPDATE"
-    machine.settle("PASS", FAILED, ["STAT", "QUIT"])
+    machine.settle("PASS", FAILED)
+    machine.hope(["STAT", "QUIT"])
     assert (machine.state, machine.expected) == ("AUTHORIZATION", "AUTHORIZATION")

@@ -28,6 +28,7 @@ class Pop3Session(Session):
         super().__init__(flow, observer, limits, Machine(phases.PHASES, phases.AUTHORIZATION))
         self.automaton = Machine(phases.CLIENT, phases.CONNECTING)
         """The sheet's client, as far as the wire shows it."""
+        self.automaton.announce(phases.GREETING)
         self.transactions = 0
         """How many retrievals there were so far."""
         self.utf8 = False
@@ -59,6 +60,8 @@ class Pop3Session(Session):
         verb = command.verb
         found = list(reading.found) if reading.found else []
         machine, automaton = self.machine, self.automaton
+        if machine.stale or automaton.stale:
+            self.hope(machine, automaton)
         phase, state = machine.expected, automaton.expected
         row = machine.table[phase].get(verb)
         if row is None:
@@ -157,8 +160,7 @@ class Pop3Session(Session):
         if self.observer.exchange_completed is not None:
             self.answered(exchange, pdu)
         if verb in _MOVING:
-            later = [waiting.verb for waiting in self.pending] if self.pending else ()
-            self.automaton.settle(verb, outcome, later)
+            self.automaton.settle(verb, outcome)
             self.settle(verb, outcome)
         entry: Command | None = exchange.entry
         if entry is None:

@@ -92,6 +92,8 @@ class SmtpSession(Session):
     def _announce(self, command: Command, found: list[tuple[str, str]]) -> str:
         """The phase of a command, by its row in the expected phase or, where that has none, by its home."""
         verb, machine = command.verb, self.machine
+        if machine.stale:
+            self.hope(machine)
         before = machine.expected
         if verb == "LHLO" and not self.lmtp and before == phases.CONNECT:
             self._turn_lmtp()
@@ -179,6 +181,8 @@ class SmtpSession(Session):
     def _end_of_data(self, pdu: PDU, transaction: Transaction | None) -> None:
         """The dot is answered like a command."""
         exchange = Exchange(phases.END_OF_DATA, phases.DATA, "", transaction, None, grammar.END_OF_DATA, 0)
+        if self.machine.stale:
+            self.hope(self.machine)
         self.machine.announce(phases.END_OF_DATA)
         self._wait(exchange, pdu)
 
