@@ -59,7 +59,13 @@ class Reader:
         """Takes the next octets of the direction."""
         if self.paused:
             self._hold(data)
-            return
+        else:
+            self._read(data)
+        if self.held_size > self.session.limits.held:
+            self._overflow()
+
+    def _read(self, data: bytes) -> None:
+        """Takes steps until the octets are used up, more are needed, or a step pauses the reader."""
         if self.buffer:
             data = self.buffer + data
             self.buffer = b""
@@ -99,21 +105,33 @@ class Reader:
         if held and (held[-1][0] == time or len(held) >= HELD_PIECES):
             data = held.pop()[1] + data
         held.append((time, data))
-        if self.held_size > self.session.limits.held:
-            self.session.held_too_much(self)
 
     def resume(self) -> None:
         """Reads what was held, each piece with its own time."""
-        if not self.paused:
-            return
-        self.paused = False
+        if self.paused:
+            self.paused = False
+            self._reread()
+            if self.held_size > self.session.limits.held:
+                self._overflow()
+
+    def _reread(self) -> None:
         held, self.held, self.held_size = self.held, [], 0
         session = self.session
         now = session.time
         for time, data in held:
             session.time = time
-            self.feed(data)
+            if self.paused:
+                self._hold(data)
+            else:
+                self._read(data)
         session.time = now
+
+    def _overflow(self) -> None:
+        """More is held than may be: the session says how to go on without the reply, as often as it takes."""
+        while self.paused and self.held_size > self.session.limits.held:
+            self.session.held_too_much(self)
+            if not self.paused:
+                self._reread()
 
     # Lines
 

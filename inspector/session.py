@@ -282,7 +282,7 @@ class Session:
         raise NotImplementedError
 
     def held_too_much(self, reader: Reader) -> None:
-        """The reader holds more than it may."""
+        """The reader holds more than it may: un-pause it so that it reads on, or give up."""
         raise NotImplementedError
 
     def truncated(self, reader: Reader, silent: bool = False) -> None:

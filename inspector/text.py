@@ -9,7 +9,9 @@ overrides among them), line and paragraph separators and lone surrogates come ou
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from functools import cache
 from typing import Final
 
 MASK: Final = "********"
@@ -21,13 +23,48 @@ MARKS_IN_A_ROW: Final = 4
 """Combining marks kept on one character; more would climb over the neighbouring lines."""
 
 
-def _escape(character: str) -> str:
-    if short := _SHORT.get(character):
+def _escape(point: int) -> str:
+    if short := _SHORT.get(chr(point)):
         return short
-    point = ord(character)
     if point < 0x100:
         return f"\\x{point:02x}"
     return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+
+
+class _Visible(dict[int, str]):
+    """What each character becomes; looked up once for each that occurs, so that noise costs no more than text."""
+
+    def __missing__(self, point: int) -> str:
+        harmful = unicodedata.category(chr(point)) in _HARMFUL
+        visible = _escape(point) if harmful else chr(point)
+        if len(self) < REMEMBERED:
+            self[point] = visible
+        return visible
+
+
+REMEMBERED: Final = 20_000
+"""Characters whose form is remembered: 2 MB at most."""
+_VISIBLE: Final = _Visible()
+
+
+@cache
+def _piled() -> re.Pattern[str]:
+    """A pile of combining marks higher than `MARKS_IN_A_ROW`; made when the first text beyond ASCII comes."""
+    ranges: list[str] = []
+    start: int | None = None
+    for point in range(0x300, 0xE01F0 + 1):
+        mark = unicodedata.category(chr(point))[0] == "M"
+        if mark and start is None:
+            start = point
+        elif not mark and start is not None:
+            ranges.append(f"{chr(start)}-{chr(point - 1)}")
+            start = None
+    marks = "".join(ranges)
+    return re.compile(f"(?<=[{marks}]{{{MARKS_IN_A_ROW}}})[{marks}]+")
+
+
+def _unpile(match: re.Match[str]) -> str:
+    return "".join(_escape(ord(mark)) for mark in match[0])
 
 
 def sanitise(text: str) -> str:
@@ -35,16 +72,9 @@ def sanitise(text: str) -> str:
 
     Plain text, the usual case, is returned as it is (0.1 µs a line).
     """
-    if text.isascii() and text.isprintable():
-        return text
-    out: list[str] = []
-    marks = 0
-    for character in text:
-        category = unicodedata.category(character)
-        marks = marks + 1 if category[0] == "M" else 0
-        harmful = category in _HARMFUL or marks > MARKS_IN_A_ROW
-        out.append(_escape(character) if harmful else character)
-    return "".join(out)
+    if text.isascii():
+        return text if text.isprintable() else text.translate(_VISIBLE)
+    return _piled().sub(_unpile, text.translate(_VISIBLE))
 
 
 def decode(raw: bytes) -> str:

@@ -149,3 +149,22 @@ def test_time_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.now() >= before
     assert clock.step() < 0
     assert relay_module.now is clock.now
+
+
+@pytest.mark.parametrize(("protocol", "greeting", "noise"), [
+    ("pop3", b"+OK\r\n", b"AUTH PLAIN\r\n"), ("smtp", b"220 x\r\n", b"AUTH PLAIN\r\n"), ("smtp", b"220 x\r\n", b"DATA\r\n.\r\n"),
+    ("pop3", b"+OK\r\n", b"NOOP\r\n"), ("smtp", b"220 x\r\n", b"STARTTLS\r\n"), ("smtp", b"220 x\r\n", b"BDAT 1\r\nA"),
+])
+def test_a_client_that_never_waits_is_bounded_and_every_octet_counted(witness: Witness, protocol: str, greeting: bytes,
+                                                                      noise: bytes) -> None:
+    """2 MB of commands that no reply answers: no recursion, no fault, no copy of it all for each."""
+    pair = Pair(Pipeline(witness), protocol)
+    pair.s(greeting)
+    octets = noise * (2_000_000 // len(noise))
+    for at in range(0, len(octets), 200_000):
+        pair.c(octets[at:at + 200_000])
+    pair.relay.ended(True)
+    pair.relay.ended(False)
+    assert pair.server.sent == octets
+    assert sum(pdu.size for pdu in witness.pdus if pdu.direction == "C->S") == len(octets)
+    assert "parser_fault" not in {name for name, _ in witness.anomalies}

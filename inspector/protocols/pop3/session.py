@@ -254,11 +254,8 @@ class Pop3Session(Session):
         return any(exchange.verb == "AUTH" for exchange in self.pending)
 
     def held_too_much(self, reader: Reader) -> None:
-        """Reads no further where a reply must tell what the octets are, and they may be secret; else reads on."""
-        if self.synchronising():
-            self.give_up()
-        else:
-            reader.resume()
+        """Reads no further: nobody can tell what the octets are, and they may be secret."""
+        self.give_up()
 
 
 _EFFECTS = frozenset({"PASS", "APOP", "UTF8", "STLS", "AUTH"})

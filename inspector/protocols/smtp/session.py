@@ -364,15 +364,13 @@ class SmtpSession(Session):
         return any(exchange.verb == "AUTH" for exchange in self.pending)
 
     def held_too_much(self, reader: Reader) -> None:
-        """Reads on as if DATA had been accepted; where anything else waits for its reply, reads no further."""
+        """Reads on as if DATA had been accepted, once; where anything else waits for its reply, reads no further."""
         waiting = [exchange for exchange in self.pending if exchange.entry is not None and exchange.entry.synchronises]
-        if waiting and waiting[0].verb == "DATA":
+        if len(waiting) == 1 and waiting[0].verb == "DATA" and reader.step is not Reader.content:
             self._begin_content(waiting[0])
-            reader.resume()
-        elif waiting:
-            self.give_up()
+            reader.paused = False
         else:
-            reader.resume()
+            self.give_up()
 
 
 def _word_shown(command: Command, line: bytes, secret: tuple[int, int] | None) -> str:
