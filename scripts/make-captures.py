@@ -2,31 +2,35 @@
 """Makes captures/ anew: each story played through mailspy against a real server, and its golden event log beside it.
 
     sudo .venv/bin/python scripts/make-captures.py [NAME…]
+    .venv/bin/python scripts/make-captures.py --events [NAME…]
 
 Needs root, Dovecot and Postfix, which are started with private configurations on loopback, as the integration tests do.
+With `--events` only the golden logs are written anew, from the captures that are there: that needs none of them.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "plugins"), str(ROOT / "tests")]
 
-from integration.servers import Dovecot, Postfix, certificate, free_port  # noqa: E402
+from integration.servers import Dovecot, Postfix, certificate, free_port, listening, wait_until  # noqa: E402
 
 from inspector.demo.letter import LETTER  # noqa: E402
 from inspector.demo.telnet import MICHEL_TO_PIERRE, RELAY_ATTEMPT  # noqa: E402
@@ -35,6 +39,27 @@ CAPTURES = ROOT / "captures"
 MAILSPY = [sys.executable, "-m", "inspector"]
 OPTIONS = {"smtp-michel-pierre": ["--local-domain", "cnam.fr"], "smtp-relay-attempt": ["--local-domain", "cnam.fr"]}
 """Options of the replay that makes the golden log, beside --json."""
+
+MIXTURE = "\r\n".join([
+    "From: =?utf-8?Q?G=C3=A9rard?= <gerard@cnam.example>", "To: natkin@cnam.example",
+    "Date: Sat, 02 Jun 2001 15:26:38 +0200", "Message-ID: <mixture@cnam.example>",
+    "Subject: =?utf-8?B?UG91ciBsJ8OpdMOp?=", "MIME-Version: 1.0", 'Content-Type: multipart/mixed; boundary="outer"', "",
+    "For readers without MIME.",
+    "--outer", 'Content-Type: multipart/alternative; boundary="inner"', "",
+    "--inner", "Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: quoted-printable", "",
+    "Voil=C3=A0 l'image et le tableau.", ".", "La ligne pr=C3=A9c=C3=A9dente n'est qu'un point.",
+    "--inner", 'Content-Type: multipart/related; boundary="innermost"', "",
+    "--innermost", "Content-Type: text/html; charset=iso-8859-1", "Content-Transfer-Encoding: quoted-printable", "",
+    "<p>Voil=E0 l'image <img src=3D\"cid:dot@cnam.example\"> et le tableau.</p>",
+    "--innermost", "Content-Type: image/gif", "Content-ID: <dot@cnam.example>", "Content-Disposition: inline",
+    "Content-Transfer-Encoding: base64", "", "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7",
+    "--innermost--", "", "--inner--", "",
+    "--outer", "Content-Type: text/csv; charset=utf-8", "Content-Transfer-Encoding: base64",
+    "Content-Disposition: attachment; filename*=utf-8''tableau%20de%20l%27%C3%A9t%C3%A9.csv", "",
+    b64encode("mois;lettres\r\njuin;18\r\njuillet;7\r\naoût;0\r\n".encode()).decode(),
+    "--outer", "Content-Type: message/rfc822", "", "From: michel@cnam.example", "Subject: Bonjour", "", "Bonjour Gérard,",
+    "--outer--", ""]).encode()
+"""Parts in parts in parts, words in a header that are encoded, an attachment with a name that is."""
 
 
 class Talk:
@@ -75,19 +100,31 @@ class Talk:
 
 @contextmanager
 def watched(name: str, protocol: str, upstream: int) -> Iterator[int]:
-    """mailspy in front of a server, writing the capture of that name; gives the port to connect to."""
+    """mailspy in front of a server, writing the capture of that name; gives the port to connect to.
+
+    In the end the golden log is written, and is what was said live.
+    """
     path = CAPTURES / f"{name}.pcapng"
     path.unlink(missing_ok=True)
     port = free_port()
-    proxy = subprocess.Popen([*MAILSPY, "--listen", str(port), "--upstream", f"{protocol}://127.0.0.1:{upstream}", "-w",
-                              str(path), "--quiet"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=ROOT)
-    assert proxy.stderr is not None
-    proxy.stderr.readline()
-    yield port
-    time.sleep(0.3)
-    proxy.send_signal(signal.SIGTERM)
-    assert proxy.wait(10) == 0
-    path.chmod(0o644)
+    line = [*MAILSPY, "--listen", str(port), "--upstream", f"{protocol}://127.0.0.1:{upstream}", "-w", str(path), "--json",
+            *OPTIONS.get(name, [])]
+    with tempfile.TemporaryFile() as live:
+        proxy = subprocess.Popen(line, stdout=live, stderr=subprocess.DEVNULL, cwd=ROOT)
+        try:
+            wait_until(lambda: listening(port), "mailspy listening")
+            yield port
+            time.sleep(0.3)
+            proxy.send_signal(signal.SIGTERM)
+            assert proxy.wait(10) == 0
+        finally:
+            if proxy.poll() is None:
+                proxy.kill()
+        path.chmod(0o644)
+        live.seek(0)
+        said = live.read()
+    golden(name)
+    assert (CAPTURES / f"{name}.events").read_bytes() == said, f"{name}: the replay differs from what was said live"
 
 
 @contextmanager
@@ -98,9 +135,11 @@ def embedded() -> Iterator[tuple[int, int]]:
     server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
     assert server.stdout is not None
     pop3, smtp = map(int, server.stdout.readline().split())
-    yield pop3, smtp
-    server.terminate()
-    server.wait()
+    try:
+        yield pop3, smtp
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def sheet(port: int) -> None:
@@ -178,6 +217,17 @@ def retrieval(port: int) -> None:
     talk.close()
 
 
+def nested(port: int) -> None:
+    """A message of several parts in one another, with an attachment."""
+    talk = Talk(port)
+    talk.pop()
+    talk.pop("USER gerard")
+    talk.pop("PASS pl4nted-Secr3t")
+    talk.pop("RETR 1", lines=True)
+    talk.pop("QUIT")
+    talk.close()
+
+
 def authentication(port: int) -> None:
     """RFC 4954: a wrong and a right login; secrets are stars in the capture."""
     talk = Talk(port)
@@ -222,41 +272,45 @@ def local_delivery(port: int) -> None:
 
 
 def main(names: list[str]) -> None:
-    CAPTURES.mkdir(exist_ok=True)
-    ground = Path(tempfile.mkdtemp(prefix="mailspy-"))
-    ground.chmod(0o755)
-    pair = certificate(ground)
-    (ground / "dovecot").mkdir()
-    (ground / "postfix").mkdir()
-    dovecot = Dovecot(ground / "dovecot", pair)
-    postfix = Postfix(ground / "postfix", pair, dovecot.sasl_port)
-    try:
+    """All captures, or those that are named."""
+    if "--events" in names:
+        names.remove("--events")
+        for name in names or sorted(path.stem for path in CAPTURES.glob("*.pcapng")):
+            golden(name)
+            print(name)
+        return
+    os.environ["DOVECOT_HOSTNAME"] = "pop.example"  # else the stamp for APOP holds the name of this machine
+    with ExitStack() as stack:
+        ground = Path(tempfile.mkdtemp(prefix="mailspy-"))
+        stack.callback(shutil.rmtree, ground, ignore_errors=True)
+        ground.chmod(0o755)
+        pair = certificate(ground)
+        (ground / "dovecot").mkdir()
+        (ground / "postfix").mkdir()
+        dovecot = Dovecot(ground / "dovecot", pair)
+        stack.callback(dovecot.daemon.stop)
+        postfix = Postfix(ground / "postfix", pair, dovecot.sasl_port)
+        stack.callback(postfix.daemon.stop)
+        pop3, smtp = stack.enter_context(embedded())
         dovecot.maildrop("natkin", LETTER, b"From: michel@cnam.example\r\nSubject: deux\r\n\r\n.un point\r\nligne 2\r\n")
-        with embedded() as (pop3, smtp):
-            stories: dict[str, tuple[str, int, Callable[[int], None]]] = {
-                "pop3-sheet": ("pop3", pop3, sheet),
-                "smtp-michel-pierre": ("smtp", smtp, typed(MICHEL_TO_PIERRE)),
-                "smtp-relay-attempt": ("smtp", smtp, typed(RELAY_ATTEMPT)),
-                "smtp-pipelining": ("smtp", postfix.smtp.port, pipelining),
-                "smtp-bdat": ("smtp", postfix.smtp.port, chunking),
-                "smtp-auth": ("smtp", postfix.auth.port, authentication),
-                "smtp-starttls": ("smtp", postfix.smtp.port, starttls),
-                "pop3-apop-uidl-top": ("pop3", dovecot.pop3.port, retrieval),
-                "lmtp-two-recipients": ("lmtp", dovecot.lmtp.port, local_delivery),
-            }
-            for name in names or stories:
-                protocol, port, play = stories[name]
-                with watched(name, protocol, port) as listening:
-                    guard = threading.Timer(30, lambda: sys.exit(f"{name}: no end"))
-                    guard.daemon = True
-                    guard.start()
-                    play(listening)
-                    guard.cancel()
-                golden(name)
-                print(name)
-    finally:
-        postfix.daemon.stop()
-        dovecot.daemon.stop()
+        dovecot.maildrop("gerard", MIXTURE)
+        stories: dict[str, tuple[str, int, Callable[[int], None]]] = {
+            "pop3-sheet": ("pop3", pop3, sheet),
+            "smtp-michel-pierre": ("smtp", smtp, typed(MICHEL_TO_PIERRE)),
+            "smtp-relay-attempt": ("smtp", smtp, typed(RELAY_ATTEMPT)),
+            "smtp-pipelining": ("smtp", postfix.smtp.port, pipelining),
+            "smtp-bdat": ("smtp", postfix.smtp.port, chunking),
+            "smtp-auth": ("smtp", postfix.auth.port, authentication),
+            "smtp-starttls": ("smtp", postfix.smtp.port, starttls),
+            "pop3-apop-uidl-top": ("pop3", dovecot.pop3.port, retrieval),
+            "pop3-mime": ("pop3", dovecot.pop3.port, nested),
+            "lmtp-two-recipients": ("lmtp", dovecot.lmtp.port, local_delivery),
+        }
+        for name in names or stories:
+            protocol, port, play = stories[name]
+            with watched(name, protocol, port) as listen_port:
+                play(listen_port)
+            print(name, flush=True)
 
 
 def golden(name: str) -> None:
