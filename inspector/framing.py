@@ -60,7 +60,7 @@ class DotContent:
                 if content is not None and dot > begin:
                     content.append(data[begin:dot])
                 return shift + dot + (2 if after[:1] == b"\n" else 3)
-            if after[0] in b"\r\n":
+            if after[0] in b"\r\n" and after != b"\r\r":  # `.CR CR LF` deceives nobody: bare CRs, no smuggling
                 self.ambiguous = True
             if data[dot - 2:dot] == b"\r\n":
                 if content is not None and dot > begin:

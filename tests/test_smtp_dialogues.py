@@ -216,6 +216,16 @@ def test_dots_between_odd_line_ends_are_told_and_do_not_end_the_message():
         assert "ambiguous_end_of_data" in {name for name, _ in witness.anomalies}, end
 
 
+def test_a_dot_before_two_crs_is_no_smuggling() -> None:
+    """Hostile case S03: bare CRs are named, and no exploit is claimed."""
+    witness = everyway(SMTP, [
+        (S2C, b"220 mx\r\n"), (C2S, b"EHLO c\r\n"), (S2C, b"250 mx\r\n"), (C2S, b"MAIL FROM:<a@b>\r\n"), (S2C, b"250 ok\r\n"),
+        (C2S, b"RCPT TO:<c@d>\r\n"), (S2C, b"250 ok\r\n"), (C2S, b"DATA\r\n"), (S2C, b"354 go\r\n"),
+        (C2S, b"a\r\n.\r\r\nb\r\n.\r\n"), (S2C, b"250 ok\r\n")])
+    assert {name for name, _ in witness.anomalies} == {"bare_cr"}
+    assert len(witness.messages) == 1
+
+
 def test_starttls_carries_nothing_over():
     """RFC 3207 §4.2; hostile cases T01 and T02."""
     hello = b"\x16\x03\x01\x00\x04\x01\x00\x00\x00"
