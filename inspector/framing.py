@@ -56,13 +56,14 @@ class DotContent:
             after = data[dot + 1:dot + 3]
             if len(after) < 2 and after in b"\r":
                 break
-            if (after == b"\r\n" and data[dot - 2:dot] == b"\r\n" and dot - 2 >= start) or self._ends_leniently(data, dot):
+            after_crlf = data.endswith(b"\r\n", start, dot)
+            if (after_crlf and after == b"\r\n") or self._ends_leniently(data, dot):
                 if content is not None and dot > begin:
                     content.append(data[begin:dot])
                 return shift + dot + (2 if after[:1] == b"\n" else 3)
             if after[0] in b"\r\n" and after != b"\r\r":  # `.CR CR LF` deceives nobody: bare CRs, no smuggling
                 self.ambiguous = True
-            if data[dot - 2:dot] == b"\r\n":
+            if after_crlf:
                 if content is not None and dot > begin:
                     content.append(data[begin:dot])
                 begin = dot + 1

@@ -109,7 +109,7 @@ class Background:
         self._waiting = 0
         self._closing = False
         self._change = threading.Condition()
-        self._thread: threading.Thread | None = None
+        self._worker: threading.Thread | None = None
 
     @property
     def broken(self) -> bool:
@@ -130,9 +130,9 @@ class Background:
             self._blocks.append(block)
             self._waiting += len(block)
             self._change.notify()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name=f"write {self._name}", daemon=True)
-            self._thread.start()
+        if self._worker is None:
+            self._worker = threading.Thread(target=self._work, name=f"write {self._name}", daemon=True)
+            self._worker.start()
 
     def _work(self) -> None:
         while True:
@@ -150,9 +150,9 @@ class Background:
         with self._change:
             self._closing = True
             self._change.notify()
-        if self._thread is not None:
-            self._thread.join(PATIENCE)
-        stuck = self._thread is not None and self._thread.is_alive()
+        if self._worker is not None:
+            self._worker.join(PATIENCE)
+        stuck = self._worker is not None and self._worker.is_alive()
         if stuck:
             self.dropped += sum(block.count(b"\n") for block in list(self._blocks))
         if self.dropped:
@@ -165,7 +165,8 @@ def write_all(descriptor: int, data: bytes) -> bytes | None:
     view = memoryview(data)
     while view:
         try:
-            view = view[os.write(descriptor, view):]
+            written = os.write(descriptor, view)
+            view = view[written:]
         except BlockingIOError:
             select.select([], [descriptor], [])
         except OSError as error:

@@ -87,9 +87,11 @@ class Flow:
     """When it was over, in microseconds since the epoch; 0 while it is open."""
 
 
-@dataclass(slots=True, eq=False)
 class PDU:
     """The smallest unit that the grammar of a protocol knows."""
+
+    __slots__ = ("client_state", "command", "details", "direction", "kind", "note", "number", "offset", "phase", "raw",
+                 "secret", "size", "status", "time", "transaction", "verb")
 
     number: int
     """From 1, in the flow, both directions counted together, in order of completion."""
@@ -110,18 +112,38 @@ class PDU:
     """Where it begins in the byte stream of its direction.  The PDUs of a direction tile its stream."""
     time: int
     """When its last octet was seen, in microseconds since the epoch."""
-    client_state: str = ""
+    client_state: str
     """POP3: the state of the client automaton (the exercise sheet's question III.9)."""
-    transaction: int = 0
+    transaction: int
     """The number, in the flow, of the SMTP transaction or POP3 retrieval that it belongs to; 0 for none."""
-    secret: tuple[int, int] | None = None
+    secret: tuple[int, int] | None
     """Where in `raw` a secret stands (start, end), or None."""
-    command: PDU | None = None
+    command: PDU | None
     """Of a reply, continuation or body: the command that it answers."""
-    details: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    details: Mapping[str, str]
     """What the grammar read in it: the path and the ESMTP parameters of MAIL and RCPT, the enhanced status of a reply."""
-    note: str = ""
+    note: str
     """What `text` says, once it is known."""
+
+    def __init__(self, number: int, direction: Direction, kind: Kind, phase: str, verb: str, status: str, raw: bytes, size: int,
+                 offset: int, time: int, client_state: str = "", transaction: int = 0, secret: tuple[int, int] | None = None,
+                 command: PDU | None = None, details: Mapping[str, str] = NOTHING, note: str = "") -> None:
+        self.number = number
+        self.direction = direction
+        self.kind = kind
+        self.phase = phase
+        self.verb = verb
+        self.status = status
+        self.raw = raw
+        self.size = size
+        self.offset = offset
+        self.time = time
+        self.client_state = client_state
+        self.transaction = transaction
+        self.secret = secret
+        self.command = command
+        self.details = details
+        self.note = note
 
     @property
     def text(self) -> str:
@@ -158,23 +180,35 @@ def stars(length: int) -> bytes:
     return b"x" if length == 1 else b"*" * length
 
 
-@dataclass(slots=True, eq=False)
 class Exchange:
     """One command and all its replies."""
+
+    __slots__ = ("client_state", "command", "due", "entry", "phase", "replies", "transaction", "verb")
 
     verb: str
     phase: str
     """What the command and its replies belong to."""
-    client_state: str = ""
-    transaction: Transaction | None = None
-    command: PDU | None = None
+    client_state: str
+    transaction: Transaction | None
+    command: PDU | None
     """The command, or the body whose end is answered; None for the greeting, which answers the connection."""
-    entry: Any = None
+    entry: Any
     """The command's entry in the grammar of its protocol."""
-    due: int = 1
+    due: int
     """Final replies still to come: several after an LMTP end of data (RFC 2033 §4.2)."""
-    replies: Sequence[PDU] = ()
+    replies: Sequence[PDU]
     """Filled for `exchange_completed` only."""
+
+    def __init__(self, verb: str, phase: str, client_state: str = "", transaction: Transaction | None = None,
+                 command: PDU | None = None, entry: Any = None, due: int = 1, replies: Sequence[PDU] = ()) -> None:
+        self.verb = verb
+        self.phase = phase
+        self.client_state = client_state
+        self.transaction = transaction
+        self.command = command
+        self.entry = entry
+        self.due = due
+        self.replies = replies
 
     @property
     def duration(self) -> int:
@@ -212,9 +246,10 @@ class Transaction:
     """POP3: the argument of RETR or TOP."""
 
 
-@dataclass(slots=True, eq=False)
 class Message:
     """An RFC 5322 message seen crossing: its octets go to the sinks that `open_message` returned."""
+
+    __slots__ = ("number", "opened", "session", "size", "time", "transaction", "verb")
 
     number: int
     """From 1, in the flow."""
@@ -224,10 +259,20 @@ class Message:
     session: Session
     opened: int
     """When its first octet could cross, in microseconds since the epoch."""
-    size: int = 0
+    size: int
     """Octets of content so far, dot-stuffing and the final dot taken away."""
-    time: int = 0
+    time: int
     """When its latest octets were seen."""
+
+    def __init__(self, number: int, transaction: Transaction, verb: str, session: Session, opened: int, size: int = 0,
+                 time: int = 0) -> None:
+        self.number = number
+        self.transaction = transaction
+        self.verb = verb
+        self.session = session
+        self.opened = opened
+        self.size = size
+        self.time = time
 
 
 class Sink(Protocol):

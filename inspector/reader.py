@@ -36,6 +36,8 @@ class Reader:
 
     __slots__ = ("_content", "_head", "_kept", "_left", "_long", "buffer", "client", "held", "held_size", "offset",
                  "paused", "session", "step")
+    __deletable__ = ("session",)
+    """For the compiled form: what `del` may take away."""
 
     def __init__(self, session: Session, client: bool) -> None:
         self.session = session

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.machine import Machine
 from inspector.pdu import C2S, NOTHING, PDU, S2C, Exchange, Finding, Flow, Kind, Message, Outcome, Part, Sink, Transaction
@@ -58,6 +60,7 @@ class Gate(Protocol):
         """The server's next line is about to be read: answers given in its place go first when it is their turn."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 

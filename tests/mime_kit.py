@@ -8,7 +8,7 @@ from typing import Any
 
 from mailspy_mime import plugin
 
-from inspector import Address, Finding, Flow, Message, Part, Recipient, Transaction
+from inspector import Address, Finding, Flow, Limits, Machine, Message, Part, Recipient, Session, Transaction
 
 MIME = plugin()
 
@@ -30,12 +30,12 @@ class Collected:
         self.complete = complete
 
 
-class Listener:
-    """Stands for a session."""
+class Listener(Session):
+    """A session that nobody observes."""
 
     def __init__(self) -> None:
-        self.flow = Flow(1, Address("192.0.2.1", 40000), Address("192.0.2.2", 25), 0, "smtp")
-        self.transaction: Transaction | None = None
+        flow = Flow(1, Address("192.0.2.1", 40000), Address("192.0.2.2", 25), 0, "smtp")
+        super().__init__(flow, None, Limits(), Machine({"": {}}, ""))  # type: ignore[arg-type]
         self.found: list[Finding] = []
         self.sinks: dict[str, Collected] = {}
 

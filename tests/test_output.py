@@ -159,7 +159,7 @@ def test_the_end_does_not_wait_for_ever(pipe, told, monkeypatch) -> None:
     out = Output(writer, "pipe", Background(writer, "pipe", told.append))
     out.write(b"z" * 999_999 + b"\n")
     assert not out.close()
-    while not out._device._thread.join(0.01) and out._device._thread.is_alive():
+    while not out._device._worker.join(0.01) and out._device._worker.is_alive():
         os.read(reader, 1 << 20)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mailspy_relay import RelayPlugin, domain_of
 
-from inspector import PDU, Address, Finding, Flow, OptionError, OptionParser, Options
+from inspector import PDU, Address, Direction, Finding, Flow, Kind, OptionError, OptionParser, Options
 from inspector.host import Hooks, Host
 from inspector.pipeline import Pipeline
 
@@ -113,5 +113,5 @@ def test_other_pdus_cost_nothing() -> None:
         def __getattr__(self, name: str) -> Any:
             pytest.fail(name)
 
-    pdu = PDU(1, None, None, "", "DATA", "", b"", 0, 0, 0)  # type: ignore[arg-type]
+    pdu = PDU(1, Direction.CLIENT_TO_SERVER, Kind.COMMAND, "", "DATA", "", b"", 0, 0, 0)
     configured("cnam.fr").pdu_seen(pdu, Untouchable())  # type: ignore[arg-type]

@@ -5,6 +5,8 @@ Knows POP3 (RFC 1939, 2449, 2595, 5034, 6856) and the sheet's client automaton. 
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
+
 from inspector.limits import Limits
 from inspector.machine import Machine, moving
 from inspector.pdu import MORE, NOTHING, OK, PDU, Exchange, Flow, Kind, Message, Outcome, Transaction
@@ -18,6 +20,7 @@ _CLIENT_MOVING = moving(phases.CLIENT)
 _MOVING = moving(phases.PHASES) | _CLIENT_MOVING
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pop3Session(Session):
     """What is known of a POP3 flow."""
 

@@ -115,7 +115,7 @@ def path(argument: bytes) -> Path:
         return Path(argument.decode("utf-8", "backslashreplace"), NOTHING)
     address = match[1]
     if address[:1] == b"<":
-        address = address[1:-1]
+        address = address[1:].removesuffix(b">")
     return Path(address.decode("utf-8", "backslashreplace"), parameters(match[2]) if match[2] else NOTHING)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from inspector.limits import Limits
 from inspector.machine import Machine, moving
 from inspector.pdu import (
@@ -32,6 +34,7 @@ from inspector.session import Observer, Session
 _MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SmtpSession(Session):
     """What is known of an SMTP flow."""
 
