@@ -55,7 +55,8 @@ def extensions() -> list:
         return []
     options = ["--config-file=", "--ignore-missing-imports", "--disable-error-code=empty-body"]
     files = [f"{folder}/{module}.py" for folder, modules in COMPILED.items() for module in modules]
-    return mypycify([*options, *files], opt_level="3", debug_level="0")
+    return mypycify([*options, *files], opt_level="1", debug_level="0")
 
 
-setup(ext_modules=extensions(), setup_requires=["mypy>=1.18"] if wanted() else [])
+if __name__ == "__main__":
+    setup(ext_modules=extensions(), setup_requires=["mypy>=1.18"] if wanted() else [])
