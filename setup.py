@@ -12,8 +12,6 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from setuptools import setup
-
 COMPILED = {
     "inspector": ("anomaly", "framing", "gate", "limits", "machine", "mask", "output", "pdu", "pipeline", "protocol", "reader",
                   "segment", "session", "text", "verdict"),
@@ -59,4 +57,6 @@ def extensions() -> list:
 
 
 if __name__ == "__main__":
+    from setuptools import setup
+
     setup(ext_modules=extensions(), setup_requires=["mypy>=1.18"] if wanted() else [])

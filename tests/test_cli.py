@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis.strategies import text
+from test_console import HARMFUL, HOSTILE, SGR
 
 from inspector.capture.writer import CaptureWriter
 from inspector.cli import main
@@ -22,7 +23,6 @@ from inspector.errors import OptionError
 from inspector.live import service
 from inspector.pdu import C2S, S2C, Address, Flow
 from inspector.pipeline import BUILTIN_PROTOCOLS
-from tests.test_console import HARMFUL, HOSTILE, SGR
 
 LIVE = "--listen 1110 --upstream pop.example:110"
 PROGRAM = "import sys; from inspector.cli import main; sys.exit(main())"

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from mailspy_logger import LoggerPlugin
+from test_console import HOSTILE
 
 from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.console import Console
 from inspector.options import Options
 from inspector.output import Outputs
 from inspector.pdu import C2S, PDU, S2C, Address, Finding, Flow, Kind
-from tests.test_console import HOSTILE
 
 OPENED = 1_700_000_000_000_001
 FLOW = Flow(7, Address("127.0.0.1", 40000), Address("::1", 110), OPENED, "pop3")
