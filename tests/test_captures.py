@@ -31,8 +31,6 @@ def replay(*arguments: str) -> list[dict]:
     with tempfile.TemporaryDirectory() as home:
         settings = {name: value for name, value in os.environ.items() if not name.startswith("MAILSPY_")}
         settings |= dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), home)
-        path = [str(CAPTURES.parent), str(CAPTURES.parent / "plugins"), settings.get("PYTHONPATH", "")]
-        settings["PYTHONPATH"] = os.pathsep.join(filter(None, path))
         run = subprocess.run([sys.executable, "-m", "inspector", "replay", "--json", *arguments], capture_output=True,
                              text=True, check=False, cwd=CAPTURES.parent, env=settings)
     assert run.returncode == 0, run.stderr

@@ -140,6 +140,23 @@ def test_auth_is_a_phase_and_its_responses_are_masked():
     assert witness.pdus[6].kind is Kind.CONTINUATION
 
 
+def test_credentials_in_the_clear_are_told_once_an_exchange():
+    """AUTH LOGIN sends the name and the password in two lines; the next attempt is told anew."""
+    attempt = """
+        C: AUTH LOGIN        | AUTH
+        S: 334 VXNlcm5hbWU6  | AUTH
+        C: bWljaGVs          | AUTH ! cleartext_credentials
+        S: 334 UGFzc3dvcmQ6  | AUTH
+        C: c2VjcmV0          | AUTH
+        S: 535 5.7.8 no      | AUTH
+    """
+    dialogue(SMTP, """
+        S: 220 mx            | CONNECT
+        C: EHLO c            | HELLO
+        S: 250 AUTH LOGIN    | HELLO
+    """ + attempt + attempt)
+
+
 def test_lmtp_answers_once_for_each_recipient_it_accepted():
     """RFC 2033 §4.2."""
     witness = dialogue(LMTP, """

@@ -29,12 +29,15 @@ def live(setup: Setup, values: Values) -> int:
         return _nothing_to_do()
     paths = make_paths(values["listen"], values["upstream"], values["protocol"] or "", setup.protocols)
     from inspector.capture.writer import CaptureWriter
+    from inspector.formats import checksum
     from inspector.live.service import Route, Settings, run
 
     settings = Settings(values["connect_timeout"], values["drain"], values["max_sessions"], values["transport"] or "")
     with Run(setup, values, live=True) as this:
         notice = this.outputs.notice
         capture = CaptureWriter(values["write"], alarm=notice) if values["write"] else None
+        if capture is not None:
+            checksum.prepare()
         return run([Route(*path) for path in paths], this.pipeline, capture, values["keep_secrets"], settings, notice,
                    this.outputs)
 

@@ -110,6 +110,8 @@ class Pop3Session(Session):
         if verb == "AUTH":
             self._mechanism, _, initial = argument.upper().partition(b" ")
             clear = bool(initial) and initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS
+            if clear:
+                self._mechanism = b""
         elif not clear:
             self._name = argument.split(b" ")[0].decode("utf-8", "backslashreplace")
         if clear:
@@ -127,6 +129,7 @@ class Pop3Session(Session):
                         secret)
         if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
+            self._mechanism = b""  # told once an exchange
         self.anomalies(found, pdu)
 
     # The server's lines

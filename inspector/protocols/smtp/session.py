@@ -128,7 +128,8 @@ class SmtpSession(Session):
         """AUTH, perhaps with an initial response: some mechanisms put the secret itself into it."""
         self._mechanism, _, initial = argument.upper().partition(b" ")
         if initial and initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
-            found.append(("cleartext_credentials", "AUTH without TLS"))
+            found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
+            self._mechanism = b""
 
     def _sasl_response(self, line: bytes, size: int) -> None:
         exchange = self.pending[0]
@@ -141,6 +142,7 @@ class SmtpSession(Session):
                         None if cancel else (0, end))
         if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
+            self._mechanism = b""  # told once an exchange
         self.anomalies(found, pdu)
 
     # Messages
