@@ -50,7 +50,7 @@ class Listener(Session):
     def parts(self) -> list[dict[str, Any]]:
         return [finding.fields for finding in self.found if finding.event == "part"]
 
-    def message(self) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
         last = self.found[-1]
         assert last.event == "message"
         return last.fields

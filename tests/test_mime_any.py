@@ -64,4 +64,4 @@ def test_well_formed_messages_are_read_as_the_standard_library_reads_them(messag
     assert [part["content_type"] for part in seen.parts()] == [leaf.get_content_type() for leaf in leaves]
     assert [part["filename"] for part in seen.parts()] == [leaf.get_filename() or "" for leaf in leaves]
     assert all(part["complete"] for part in seen.parts())
-    assert seen.message()["subject"] == parsed["Subject"]
+    assert seen.told()["subject"] == parsed["Subject"]

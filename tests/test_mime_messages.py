@@ -105,7 +105,7 @@ def test_a_message_without_mime_is_one_part() -> None:
         "charset": "", "size": 8, "sha256": sha256(b"Hello.\r\n").hexdigest(), "complete": True,
     }]
     assert seen.sinks["1"].data == b"Hello.\r\n"
-    assert seen.message() == {
+    assert seen.told() == {
         "number": 1, "transaction": 1, "verb": "DATA", "size": len(PLAIN), "complete": True,
         "envelope": {"from": "alice@example.org", "to": ["bob@example.net"]},
         "subject": "déjà vu", "message_id": "<1@example.org>", "from": "Alice <alice@example.org>",
@@ -114,7 +114,7 @@ def test_a_message_without_mime_is_one_part() -> None:
 
 
 def test_a_retrieved_message_has_the_envelope_that_its_header_kept() -> None:
-    assert in_all_cuttings(PLAIN, "RETR").message()["envelope"] == {"from": "bounce@example.org", "to": []}
+    assert in_all_cuttings(PLAIN, "RETR").told()["envelope"] == {"from": "bounce@example.org", "to": []}
 
 
 def test_parts_are_decoded_and_named() -> None:
@@ -135,13 +135,13 @@ def test_parts_are_numbered_as_imap_does_and_told_as_they_close() -> None:
         ("3.1", "text/plain"),
     ]
     assert [sink.data for sink in seen.sinks.values()] == [b"plain", b"<p>html</p>", b"first", b"second", b"alone"]
-    assert seen.message()["subject"] == ""
+    assert seen.told()["subject"] == ""
 
 
 def test_a_message_cut_short_is_not_complete() -> None:
     seen = in_all_cuttings(MIXED[:MIXED.index(b"JVBERi0=")], complete=False)
     assert [part["complete"] for part in seen.parts()] == [True, False]
-    assert seen.message()["complete"] is False
+    assert seen.told()["complete"] is False
     assert seen.sinks["2"].complete is False
     assert pdf().startswith(seen.sinks["2"].data)
 
@@ -155,7 +155,7 @@ def test_what_top_leaves_open_is_not_complete() -> None:
 def test_a_message_without_a_body_has_one_empty_part(data: bytes) -> None:
     seen = in_all_cuttings(data)
     assert [part["size"] for part in seen.parts()] == [0]
-    assert seen.message()["subject"] == ("x" if data.startswith(b"S") else "")
+    assert seen.told()["subject"] == ("x" if data.startswith(b"S") else "")
 
 
 def test_lines_may_end_in_lf_alone() -> None:
