@@ -13,14 +13,15 @@ import sysconfig
 from pathlib import Path
 
 COMPILED = {
-    "inspector": ("anomaly", "framing", "gate", "limits", "machine", "mask", "output", "pdu", "pipeline", "protocol", "reader",
-                  "segment", "session", "text", "verdict"),
+    "inspector": ("anomaly", "framing", "gate", "host", "limits", "machine", "mask", "output", "pdu", "pipeline", "protocol",
+                  "reader", "segment", "session", "text", "verdict"),
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("grammar", "phases", "session"),
     "inspector/protocols/smtp": ("grammar", "phases", "session"),
     "inspector/formats": ("checksum", "frame", "marker", "packet", "pcapng"),
     "inspector/capture": ("blocks", "conversation", "file", "reader", "reassembly", "writer"),
     "inspector/live": ("clock", "outbox", "plane", "relay"),
+    "plugins/mailspy_logger": ("lines",),
     "plugins/mailspy_mime": ("decoders", "entity", "fields", "leaf", "parameters", "scanner", "summary", "tree", "words"),
 }
 """What the traffic goes through, by folder."""
