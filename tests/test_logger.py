@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,13 +13,17 @@ from test_console import HOSTILE
 
 from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.console import Console
+from inspector.limits import DEFAULT
+from inspector.machine import Machine
 from inspector.options import Options
 from inspector.output import Outputs
 from inspector.pdu import C2S, PDU, S2C, Address, Finding, Flow, Kind
+from inspector.session import Session
 
 OPENED = 1_700_000_000_000_001
 FLOW = Flow(7, Address("127.0.0.1", 40000), Address("::1", 110), OPENED, "pop3")
-SESSION: Any = SimpleNamespace(flow=FLOW, time=OPENED + 1_000_000)
+SESSION = Session(FLOW, None, DEFAULT, Machine({"": {}}, ""))  # type: ignore[arg-type]
+SESSION.time = OPENED + 1_000_000
 COMMON = ["event", "flow", "time", "protocol"]
 PDU_MEMBERS = [*COMMON, "number", "direction", "phase", "client_state", "kind", "verb", "status", "size", "text"]
 
