@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
@@ -138,8 +138,8 @@ def harmless(line: bytes) -> bool:
     return bool(line) and text.isprintable() and "\\" not in text and len(line) - len(text) <= BEYOND
 
 
-def clean(fields: Mapping[str, object], taken: Mapping[str, object]) -> dict[str, object]:
-    """An event's own members, sanitised, without those whose names are taken."""
+def clean(fields: Mapping[Any, object], taken: Mapping[str, object]) -> dict[str, object]:
+    """An event's own members, sanitised, without those whose names are taken.  A plugin may have names that are no text."""
     return {sanitise(str(name)): scrub(value, DEPTH) for name, value in fields.items() if name not in taken}
 
 
