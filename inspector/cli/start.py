@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from inspector import config as configuration
+from inspector import heap
 from inspector.cli.options import COMMANDS, COMMON, LIVE, configurable
 from inspector.config import Config
 from inspector.console import Console
@@ -122,6 +123,7 @@ class Run:
 
         Raises OptionError.
         """
+        heap.keep()
         self.outputs = Outputs(live)
         self.console = Console(verbose=bool(values.get("verbose")), states=states)
         try:
