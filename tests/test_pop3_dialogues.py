@@ -214,3 +214,8 @@ def test_a_stream_that_ends_in_the_middle_is_truncated():
     assert ("truncated", 4) in witness.anomalies
     missing = everyway(POP3, [(S2C, b"+OK\r\n"), (C2S, b"CAPA\r\nLIS")])
     assert [name for name, _ in missing.anomalies] == ["truncated", "truncated"]
+
+
+def test_a_command_without_a_word_that_is_never_answered_is_named_in_words():
+    witness = everyway(POP3, [(S2C, b"+OK\r\n"), (C2S, b"\xff\r\n")])
+    assert ("anomaly", "truncated", None, "no reply came to an unknown command") in witness.told
