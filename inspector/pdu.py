@@ -85,6 +85,8 @@ class Flow:
     """`pop3`, `smtp`, `lmtp` …; empty until it is known from the greeting."""
     closed: int = 0
     """When it was over, in microseconds since the epoch; 0 while it is open."""
+    missing: int = 0
+    """Octets so far that crossed and are not in the capture that is read."""
 
 
 class PDU:
@@ -301,6 +303,9 @@ class Part:
     """`inline`, `attachment`, … in small letters; empty where none is declared."""
     filename: str = ""
     """The declared name, decoded, not made safe."""
+    within: tuple[tuple[str, str], ...] = ()
+    """The containers around it, outermost first: number and content type of each.  A multipart that is the whole of a message
+    has no number of its own."""
 
 
 class Finding(NamedTuple):

@@ -37,9 +37,8 @@ def read(path: str, warn: Warn = _ignore) -> Iterator[Event]:
     return read_all([path], warn)
 
 
-def read_all(paths: Iterable[str], warn: Warn = _ignore) -> Iterator[Event]:
-    """The events of several captures, one file after the other, flow numbers going on from file to file."""
-    number = 1
+def read_all(paths: Iterable[str], warn: Warn = _ignore, number: int = 1) -> Iterator[Event]:
+    """The events of several captures, one file after the other, flow numbers going on from `number` from file to file."""
     for path in paths:
         limited = _Limited(path, warn)
         reassembly = Reassembly(limited.told, number)

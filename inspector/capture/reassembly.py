@@ -252,6 +252,7 @@ class Reassembly:
     def _pass_over(self, half: _Half, place: int) -> None:
         missing = place - (half.next or 0)
         flow = half.connection.flow
+        flow.missing += missing
         self._warn(f"flow {flow.number} {half.direction}: {missing} octets are not in the capture")
         half.next = place
 

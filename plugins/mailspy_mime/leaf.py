@@ -17,10 +17,11 @@ class Leaf:
 
     __slots__ = ("_decoder", "_digest", "_part", "_session", "_sink", "_size")
 
-    def __init__(self, entity: Entity, number: str, message: Message, session: Session) -> None:
+    def __init__(self, entity: Entity, number: str, within: tuple[tuple[str, str], ...], message: Message,
+                 session: Session) -> None:
         content_type, charset, encoding, disposition, filename, _ = entity
         self._session = session
-        self._part = Part(message, number, content_type, charset, encoding, disposition, filename)
+        self._part = Part(message, number, content_type, charset, encoding, disposition, filename, within)
         self._sink = session.open_part(self._part, message)
         decoder = DECODERS.get(encoding)
         self._decoder = decoder() if decoder else None

@@ -194,12 +194,12 @@ class Scanner:
         if not more:
             tree.close_delimiters()
         elif entity.boundary:
-            if tree.enter_multipart(entity.boundary, entity.content_type == "multipart/digest"):
+            if tree.enter_multipart(entity.boundary, entity.content_type):
                 return
-        elif entity.is_message and tree.enter_message():
+        elif entity.is_message and tree.enter_message(entity.content_type):
             self._step = Scanner._headers
             return
-        self._leaf = Leaf(entity, tree.number, self._message, self._session)
+        self._leaf = Leaf(entity, tree.number, tree.path, self._message, self._session)
 
     def _end_leaf(self, complete: bool) -> None:
         leaf, self._leaf = self._leaf, None

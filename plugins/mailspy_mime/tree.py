@@ -14,9 +14,10 @@ from mailspy_mime.limits import DEPTH, PARTS
 class Container:
     """A multipart, or a message with one entity in it."""
 
-    __slots__ = ("count", "default", "delimiter", "prefix")
+    __slots__ = ("count", "default", "delimiter", "path", "prefix")
 
-    def __init__(self, prefix: str, delimiter: bytes = b"", default: str = "text/plain") -> None:
+    def __init__(self, prefix: str, delimiter: bytes = b"", default: str = "text/plain",
+                 path: tuple[tuple[str, str], ...] = ()) -> None:
         self.prefix = prefix
         """What the numbers of its entities begin with: empty, or `2.1.`."""
         self.delimiter = delimiter
@@ -24,6 +25,8 @@ class Container:
         self.default = default
         """The type of an entity that has none."""
         self.count = 0
+        self.path = path
+        """Numbers and types of the containers from the outermost to this one; the message itself is not among them."""
 
 
 class Tree:
@@ -56,16 +59,24 @@ class Tree:
         container = self._containers[-1]
         return f"{container.prefix}{container.count}"
 
-    def enter_multipart(self, boundary: bytes, digest: bool) -> bool:
+    @property
+    def path(self) -> tuple[tuple[str, str], ...]:
+        """The containers around the entity in hand, outermost first: number and type."""
+        return self._containers[-1].path
+
+    def enter_multipart(self, boundary: bytes, content_type: str) -> bool:
         """The entity in hand holds entities; False when there are too many within each other."""
         container = self._containers[-1]
         # A multipart that is the whole of a message has no number of its own.
-        prefix = f"{self.number}." if container.delimiter else container.prefix
-        return self._push(Container(prefix, b"--" + boundary, "message/rfc822" if digest else "text/plain"))
+        number = self.number if container.delimiter else ""
+        return self._push(Container(f"{number}." if number else container.prefix, b"--" + boundary,
+                                    "message/rfc822" if content_type == "multipart/digest" else "text/plain",
+                                    (*container.path, (number, content_type))))
 
-    def enter_message(self) -> bool:
+    def enter_message(self, content_type: str) -> bool:
         """The entity in hand holds a message; False when there are too many within each other."""
-        return self._push(Container(f"{self.number}."))
+        number = self.number
+        return self._push(Container(f"{number}.", path=(*self.path, (number, content_type))))
 
     def _push(self, container: Container) -> bool:
         if len(self._containers) > DEPTH:
