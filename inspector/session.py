@@ -133,7 +133,8 @@ class Session:
     def _told_due(self) -> None:
         due = [exchange.verb for exchange in self.pending if exchange.command is not None and exchange.verb != "QUIT"]
         if due and not self._cut and not self.tls:
-            self.anomaly("truncated", f"no reply came to {due[0] or 'an unknown command'}" + (f" and {len(due) - 1} more" if due[1:] else ""))
+            more = f" and {len(due) - 1} more" if due[1:] else ""
+            self.anomaly("truncated", f"no reply came to {due[0] or 'an unknown command'}{more}")
 
     def give_up(self) -> None:
         """Reads no further: the rest of both directions is passed on as it is."""
