@@ -45,6 +45,21 @@ DEMO: Final = (
     Option("keep", "keep captures and attachments there", metavar="DIR"),
 )
 
+SHOW: Final = (
+    Option("message", "the message of that number, with its tree and texts; else all are listed if there are several", int,
+           metavar="N"),
+    Option("raw", "the exact octets of the message on standard output", bool, False),
+)
+
+EXPORT: Final = (
+    Option("eml", "a file for each message, in that folder", metavar="DIR"),
+    Option("mbox", "one new mailbox (mboxrd)", metavar="FILE"),
+    Option("maildir", "a maildir, new or not", metavar="DIR"),
+    Option("envelope", "also the envelope: headers (X-Mailspy-… in the copy) or json (beside it)", metavar="HOW"),
+    Option("incomplete", "also messages that are not whole, marked as such", bool, False),
+    Option("lf", "write LF for each CRLF, as mail stores on Unix do", bool, False),
+)
+
 COMMANDS: Final = {"replay": REPLAY, "demo": DEMO}
 """The commands that have options of their own in the configuration."""
 
@@ -52,7 +67,7 @@ SHORT: Final = {"write": "-w", "read": "-r", "quiet": "-q", "verbose": "-v"}
 HIDDEN: Final = frozenset({"transport"})
 NOT_IN_FILES: Final = frozenset({"config", "read"})
 """Options that only the command line takes."""
-CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted")}
+CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted"), "envelope": ("headers", "json")}
 LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0}
 """The smallest value that makes sense."""
 

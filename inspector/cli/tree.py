@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from inspector.cli import usage
-from inspector.cli.options import CHOICES, COMMON, DEMO, HIDDEN, LEAST, LIVE, REPLAY, SHORT
+from inspector.cli.options import CHOICES, COMMON, DEMO, EXPORT, HIDDEN, LEAST, LIVE, REPLAY, SHORT, SHOW
 from inspector.cli.options import COMMANDS as RUNNING
 from inspector.cli.start import Setup
 from inspector.config import hint
@@ -139,6 +139,15 @@ def _replay(_: Setup) -> list[click.Parameter]:
     return [files, *map(parameter, REPLAY)]
 
 
+def _show(_: Setup) -> list[click.Parameter]:
+    return [click.Argument(["file"], required=True, type=click.Path(), metavar="FILE"), *map(parameter, SHOW)]
+
+
+def _export(_: Setup) -> list[click.Parameter]:
+    files = click.Argument(["files"], nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+    return [files, *map(parameter, EXPORT)]
+
+
 def _demo(_: Setup) -> list[click.Parameter]:
     return list(map(parameter, DEMO))
 
@@ -169,12 +178,15 @@ def _nothing(_: Setup) -> list[click.Parameter]:
     return []
 
 
-_LOADING: Final = {"phases": ("plugin", "disable", "config"), "plugins": ("plugin", "disable", "config", "json"),
+_LOADING: Final = {"show": ("plugin", "disable", "config", "json"), "export": ("plugin", "disable", "config"),
+                   "phases": ("plugin", "disable", "config"), "plugins": ("plugin", "disable", "config", "json"),
                    "completion": ("config",), "help": ("plugin", "disable", "config")}
 """Which common options the commands take that run no pipeline."""
 
 COMMANDS: Final[tuple[tuple[str, str, Callable[[Setup], list[click.Parameter]]], ...]] = (
     ("replay", "The annotated view of captures: pcapng or pcap, from any program.", _replay),
+    ("show", "What is in a message, of a capture, an .eml file or a mailbox: header, tree, texts.", _show),
+    ("export", "The messages of captures as files, as a mailbox or as a maildir, exactly as they crossed.", _export),
     ("demo", "Servers, a client and mail of our own: everything, with nothing else needed.", _demo),
     ("phases", "The phases of a protocol, as text or as a diagram.", _phases),
     ("plugins", "What is loaded: each plugin with its origin, hooks and options.", _nothing),
