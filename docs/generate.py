@@ -231,6 +231,8 @@ def cli() -> str:
     groups = [("The live proxy", "Without a command, `mailspy` is the live proxy.", cli_options.LIVE),
               ("The live proxy, replay and demo", "These may stand before or after the command's name.", cli_options.COMMON),
               ("`mailspy replay FILE…`", "The annotated view of captures.", cli_options.REPLAY),
+              ("`mailspy show FILE`", "What is in a message, of a capture, an `.eml` file or a mailbox.", cli_options.SHOW),
+              ("`mailspy export FILE…`", "The messages of captures, or of other mail files, as files.", cli_options.EXPORT),
               ("`mailspy demo`", "Servers, a client and mail of our own.", cli_options.DEMO)]
     groups += [(f"Plugin `{name}`", "For the live proxy, replay and demo.", [one for one in own if one.plugin == name])
                for name in PLUGINS if any(one.plugin == name for one in own)]
@@ -244,7 +246,7 @@ def cli() -> str:
                          if one.name not in cli_options.HIDDEN])]
     parts += ["## Exit codes\n", table(("code", "meaning"), [
         ("0", "done; for the live proxy, ended by a signal"),
-        ("1", "a fault of mailspy's own; `MAILSPY_DEBUG=1` shows where"),
+        ("1", "a fault of mailspy's own (`MAILSPY_DEBUG=1` shows where), or a disk that `export` could not write to"),
         ("2", "something that you can mend: one line on standard error says what, where and how"),
         ("130", "Ctrl-C where no proxy was running")])]
     return "\n".join(parts)

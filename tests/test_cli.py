@@ -225,7 +225,7 @@ def test_settings_reach_the_service(served, tmp_path: Path) -> None:
     ("--lisn 1", "no such option: --lisn; did you mean --listen?"),
     ("--speed 1 replay f", "--speed is an option of `mailspy replay`: write it after `replay`"),
     ("replya f", "no such command: replya; did you mean replay?"),
-    ("xyzzy", "no such command: xyzzy; the commands are replay, demo, phases"),
+    ("xyzzy", "no such command: xyzzy; the commands are replay, show, export"),
     ("--listen 1 replay f", "--listen is not an option of `mailspy replay`; leave one of the two out"),
     ("-w f replay f", "--write is not an option of `mailspy replay`"),
     ("--log f phases", "--log is not an option of `mailspy phases`"),

@@ -67,8 +67,9 @@ def show(setup: Setup, values: Values) -> int:
     from inspector.mail.letter import Collector
 
     collector = Collector(showing.take, showing.done, showing.reads)
-    run(setup, collector, (values["file"],), showing.each)
-    showing.finish()
+    with closing(showing):
+        run(setup, collector, (values["file"],), showing.each)
+        showing.finish()
     if asked is not None and not showing.found:
         raise OptionError(f"{values['file']}: --message {asked}: there is no such message; it has {showing.seen or 'none'}")
     if not showing.seen:
@@ -143,6 +144,9 @@ class _Showing:
         if self._first is not None:
             self._print(self._first)
 
+    def close(self) -> None:
+        """Lets go of everything."""
+
 
 class _Raw(_Showing):
     """`show --raw`: the octets of one message."""
@@ -178,6 +182,10 @@ class _Raw(_Showing):
             self._spool.seek(0)
             while piece := self._spool.read(SPOOL):
                 sys.stdout.buffer.write(piece)
+
+    def close(self) -> None:
+        """Lets go of the message."""
+        if self._spool is not None:
             self._spool.close()
 
 

@@ -115,11 +115,12 @@ def mailbox(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
     """Whether what comes next is the rest of a line too long to be looked at."""
     while block := stream.read(BLOCK):
         data = waiting + block
-        end = data.rfind(b"\n") + 1 or len(data)
+        end = data.rfind(b"\n") + 1
+        if middle and not end:
+            yield data, False
+            waiting = b""
+            continue
         place = data.find(b"\n") + 1 if middle else 0
-        middle = data[end - 1:end] != b"\n"
-        if middle:
-            place = end
         if place:
             yield data[:place], False
         for found in _SEPARATOR.finditer(data, place, end):
@@ -127,7 +128,8 @@ def mailbox(stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
                 yield data[place:found.start()], False
             yield found[0], True
             place = found.end()
-        stop = end - _blank(data, place, end)
+        middle = len(data) - end >= BLOCK
+        stop = len(data) if middle else end - _blank(data, place, end)
         if stop > place:
             yield data[place:stop], False
         waiting = data[stop:]
