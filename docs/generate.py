@@ -194,7 +194,8 @@ def leads(state: str, one: Row) -> str:
     return "; ".join(moves) or "stays"
 
 
-LIMITED: Final = (("The MIME reader", "mailspy_mime.limits"), ("Saved attachments", "mailspy_attachments"),
+LIMITED: Final = (("The MIME reader", "mailspy_mime.limits"), ("Messages for people", "inspector.mail.letter"),
+                  ("Saved attachments", "mailspy_attachments"),
                   ("Reading captures", "inspector.capture.reassembly"), ("Output", "inspector.output"),
                   ("The live proxy", "inspector.live.service"))
 
