@@ -11,7 +11,8 @@ from .harness import Run, client, command, environment
 from .mail import DOTS, EIGHT_BIT, LONG, SHEET
 from .servers import HOME, Dovecot, Postfix
 
-LETTERS = (SHEET, DOTS, EIGHT_BIT, LONG)
+LETTERS = (b"Message-ID: <publi@cnam.fr>\r\n" + SHEET, DOTS, EIGHT_BIT, LONG)
+"""Each with a Message-ID: Postfix gives one to a letter without."""
 _TRACE = re.compile(rb"\A(?:(?:Return-Path|Delivered-To|X-Original-To|Received): ?[^\n]*\n(?:[ \t][^\n]*\n)*)*")
 
 
@@ -31,7 +32,7 @@ def exported(run: Run) -> list[bytes]:
 def swaks(port: int, letter: Path, recipient: str, *more: str) -> None:
     """Sends a letter as it is."""
     client("swaks", "swaks", "--server", "127.0.0.1", "--port", port, "--helo", "client.example", "--from", f"michel@{HOME}",
-           "--to", recipient, "--data", f"@{letter}", "--no-data-fixup", *more)
+           "--to", recipient, "--data", f"@{letter}", *more)
 
 
 def test_postfix(proxied: Proxied, postfix: Postfix, tmp_path: Path) -> None:
