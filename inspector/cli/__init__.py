@@ -8,7 +8,7 @@ traceback.  What is heavy is imported by the command that needs it: `mailspy --h
     address      --listen and --upstream
     start        plugins, configuration, pipeline
     tree         all of it as click's commands
-    commands     what they do
+    commands     what they do; those about messages are in mail
 """
 
 from __future__ import annotations
