@@ -106,5 +106,15 @@ CATALOGUE: Final = _catalogue(
                 "A fault of mailspy's own in reading this flow; the rest of it is passed on unread."),
     AnomalyType("unknown_protocol", _L, "mailspy",
                 "Neither the port nor the greeting tells the protocol; the flow is passed on unread."),
+    AnomalyType("duplicate_field", _M, "RFC 5322 §3.6, RFC 2045 §3",
+                "A header field that may stand once stands more often; readers disagree on which one counts."),
+    AnomalyType("ambiguous_filename", _M, "RFC 2183 §2.3, RFC 2231 §4",
+                "The file names that a part declares differ; readers disagree on which one counts."),
+    AnomalyType("unknown_encoding", _L, "RFC 2045 §6.1",
+                "A transfer encoding that mailspy does not know; the part is read as if it had none."),
+    AnomalyType("encoded_multipart", _M, "RFC 2045 §6.4",
+                "A multipart that claims to be encoded; its parts are read as they stand."),
+    AnomalyType("missing_boundary", _M, "RFC 2046 §5.1.1",
+                "A multipart without a boundary; it is read as one part."),
 )
 """Every anomaly by its name."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from mailspy_mime import plugin
 
-from inspector import Address, Finding, Flow, Limits, Machine, Message, Part, Recipient, Session, Transaction
+from inspector import PDU, Address, Finding, Flow, Limits, Machine, Message, Part, Recipient, Session, Transaction
+from inspector.anomaly import CATALOGUE
 
 MIME = plugin()
 
@@ -37,7 +38,12 @@ class Listener(Session):
         flow = Flow(1, Address("192.0.2.1", 40000), Address("192.0.2.2", 25), 0, "smtp")
         super().__init__(flow, None, Limits(), Machine({"": {}}, ""))  # type: ignore[arg-type]
         self.found: list[Finding] = []
+        self.doubts: list[tuple[str, str]] = []
         self.sinks: dict[str, Collected] = {}
+
+    def anomaly(self, name: str, detail: str, pdu: PDU | None = None) -> None:
+        assert name in CATALOGUE
+        self.doubts.append((name, detail))
 
     def report(self, finding: Finding) -> None:
         self.found.append(finding)
@@ -56,7 +62,7 @@ class Listener(Session):
         return last.fields
 
     def everything(self) -> object:
-        return self.found, {number: (sink.data, sink.complete) for number, sink in self.sinks.items()}
+        return self.found, self.doubts, {number: (sink.data, sink.complete) for number, sink in self.sinks.items()}
 
 
 def a_message(session: Any, verb: str = "DATA") -> Message:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from mailspy_mime.doubts import Doubts, names
 from mailspy_mime.fields import Fields
 from mailspy_mime.limits import BOUNDARY, TOKEN
 from mailspy_mime.parameters import decoded, parse, plain
@@ -42,6 +43,8 @@ class Entity(NamedTuple):
     filename: str
     boundary: bytes
     """Of a multipart; empty if there is none."""
+    doubts: Doubts = ()
+    """What readers may take differently."""
 
     @property
     def is_message(self) -> bool:
@@ -59,12 +62,21 @@ def describe(fields: Fields, default: str) -> Entity:
     encoding = fields.get("content-transfer-encoding", "")
     if encoding not in _ENCODINGS:
         encoding = _encoding(encoding)
+    doubts: Doubts = ()
     disposition = fields.get("content-disposition", "")
     if disposition:
         token, parameters = parse(disposition)
         disposition = text(token[:TOKEN])
+        doubts = names(parse(given)[1] if filename and given else {}, parameters) if parameters else ()
         filename = decoded(parameters, "filename") or filename
-    return Entity(name, charset, encoding, disposition, filename, boundary)
+    if encoding not in _ENCODINGS:
+        doubts += (("unknown_encoding", encoding),)
+    if name.startswith("multipart/"):
+        if encoding not in IDENTITY:
+            doubts += (("encoded_multipart", f"{name}: {encoding}"),)
+        if not boundary:
+            doubts += (("missing_boundary", name),)
+    return Entity(name, charset, encoding, disposition, filename, boundary, doubts)
 
 
 def _content_type(value: str) -> ContentType:

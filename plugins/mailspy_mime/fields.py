@@ -17,6 +17,12 @@ from mailspy_mime.limits import FIELDS
 Fields = dict[str, str]
 """Values, still folded, by name in small letters; of fields given twice, the first."""
 
+Pairs = list[tuple[str, str]]
+"""Names as written and values, still folded, the last first."""
+
+IN_DOUBT: Final = ("content-type", "content-transfer-encoding", "content-disposition", "from")
+"""Fields that may stand once, and that readers take differently when they stand more often."""
+
 BLANKS: Final = " \t\r\n\v\f"
 """What may stand around a value."""
 
@@ -30,13 +36,23 @@ _SMALL: Final = 16_384
 
 def read(block: bytes) -> Fields:
     """The fields of interest in a header block, each line of which follows a line feed."""
+    return first(pairs(block))
+
+
+def first(found: Pairs) -> Fields:
+    """Of each field the first."""
+    return {name.lower(): value for name, value in found}
+
+
+def pairs(block: bytes) -> Pairs:
+    """The fields of interest, all of them, the last first."""
     header = block.decode("utf-8", "surrogateescape")
     if len(block) <= _SMALL:
-        found = _FIELD.findall(header)
+        found: Pairs = _FIELD.findall(header)
     else:
-        found = [match.groups() for match in islice(_FIELD.finditer(header), FIELDS)]
+        found = [(match[1], match[2]) for match in islice(_FIELD.finditer(header), FIELDS)]
     found.reverse()
-    return {name.lower(): value for name, value in found}
+    return found
 
 
 def unfold(value: str) -> str:

@@ -19,7 +19,7 @@ class Leaf:
 
     def __init__(self, entity: Entity, number: str, within: tuple[tuple[str, str], ...], message: Message,
                  session: Session) -> None:
-        content_type, charset, encoding, disposition, filename, _ = entity
+        content_type, charset, encoding, disposition, filename, _, _ = entity
         self._session = session
         self._part = Part(message, number, content_type, charset, encoding, disposition, filename, within)
         self._sink = session.open_part(self._part, message)

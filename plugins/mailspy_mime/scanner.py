@@ -19,8 +19,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from inspector import Message, Session
+from inspector import Message, Session, sanitise
 from mailspy_mime import fields
+from mailspy_mime.doubts import Doubts, repeated
 from mailspy_mime.entity import Entity, describe
 from mailspy_mime.leaf import Leaf
 from mailspy_mime.limits import HEADER
@@ -37,7 +38,7 @@ class Scanner:
     """The sink that reads one message."""
 
     __slots__ = ("_blank", "_block", "_fields", "_final", "_fresh", "_hit", "_leaf", "_message", "_next", "_rest",
-                 "_session", "_step", "_tree")
+                 "_session", "_step", "_told", "_tree")
 
     def __init__(self, message: Message, session: Session) -> None:
         self._message = message
@@ -60,6 +61,8 @@ class Scanner:
         """The line feed before a body, which is not part of it, is still to come."""
         self._final = False
         """Nothing more will come."""
+        self._told: set[str] = set()
+        """Anomalies told of this message: each once, so that many parts cannot flood."""
         self._hit = b""
         """The delimiter that was found; empty while it is not clear whether it is one."""
 
@@ -184,10 +187,13 @@ class Scanner:
             self._block = None
         tree = self._tree
         if self._fields is None:
-            self._fields = fields.read(block)
+            found = fields.pairs(block)
+            self._fields = fields.first(found)
             entity = describe(self._fields, tree.default)
+            self._doubt(repeated(found, self._fields))
         else:
             entity = (_usual if len(block) <= USUAL else _entity)(block, tree.default)
+        self._doubt(entity.doubts)
         more = tree.begin()
         self._step = Scanner._body
         self._fresh = True
@@ -201,6 +207,12 @@ class Scanner:
             return
         self._leaf = Leaf(entity, tree.number, tree.path, self._message, self._session)
 
+    def _doubt(self, doubts: Doubts) -> None:
+        for name, detail in doubts:
+            if name not in self._told:
+                self._told.add(name)
+                self._session.anomaly(name, sanitise(f"message {self._message.number}: {detail}"))
+
     def _end_leaf(self, complete: bool) -> None:
         leaf, self._leaf = self._leaf, None
         if leaf is not None:
@@ -212,7 +224,10 @@ Step = Callable[[Scanner, bytes, int], int]
 
 def _entity(block: bytes, default: str) -> Entity:
     """What the header of a part says of its body."""
-    return describe(fields.read(block), default)
+    found = fields.pairs(block)
+    first = fields.first(found)
+    entity = describe(first, default)
+    return entity._replace(doubts=repeated(found, first) + entity.doubts) if len(found) > len(first) else entity
 
 
 _usual = lru_cache(maxsize=512)(_entity)
