@@ -52,8 +52,11 @@ class Entity(NamedTuple):
         return self.content_type in MESSAGES and self.encoding in IDENTITY
 
 
-def describe(fields: Fields, default: str) -> Entity:
-    """Reads the Content-* fields; `default` is the type of an entity without any (RFC 2046 §5.1.5)."""
+def describe(fields: Fields, default: str, named: bool = False) -> Entity:
+    """Reads the Content-* fields; `default` is the type of an entity without any (RFC 2046 §5.1.5).
+
+    `named`: names that differ need not be told again, which costs as much as all the rest.
+    """
     given = fields.get("content-type")
     if given is None:
         name, charset, filename, boundary = default, "", "", b""
@@ -67,7 +70,7 @@ def describe(fields: Fields, default: str) -> Entity:
     if disposition:
         token, parameters = parse(disposition)
         disposition = text(token[:TOKEN])
-        doubts = names(parse(given)[1] if filename and given else {}, parameters) if parameters else ()
+        doubts = names(parse(given)[1] if filename and given else {}, parameters) if parameters and not named else ()
         filename = decoded(parameters, "filename") or filename
     if encoding not in _ENCODINGS:
         doubts += (("unknown_encoding", encoding),)

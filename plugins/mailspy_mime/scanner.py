@@ -192,7 +192,8 @@ class Scanner:
             entity = describe(self._fields, tree.default)
             self._doubt(repeated(found, self._fields))
         else:
-            entity = (_usual if len(block) <= USUAL else _entity)(block, tree.default)
+            entity = (_usual if len(block) <= USUAL else _entity)(
+                block, tree.default, "ambiguous_filename" in self._told, "duplicate_field" in self._told)
         self._doubt(entity.doubts)
         more = tree.begin()
         self._step = Scanner._body
@@ -222,12 +223,14 @@ class Scanner:
 Step = Callable[[Scanner, bytes, int], int]
 
 
-def _entity(block: bytes, default: str) -> Entity:
-    """What the header of a part says of its body."""
+def _entity(block: bytes, default: str, named: bool, doubled: bool) -> Entity:
+    """What the header of a part says of its body; two kinds of doubts need not be told again."""
     found = fields.pairs(block)
     first = fields.first(found)
-    entity = describe(first, default)
-    return entity._replace(doubts=repeated(found, first) + entity.doubts) if len(found) > len(first) else entity
+    entity = describe(first, default, named)
+    if doubled or len(found) == len(first):
+        return entity
+    return entity._replace(doubts=repeated(found, first) + entity.doubts)
 
 
 _usual = lru_cache(maxsize=512)(_entity)
