@@ -6,7 +6,7 @@ Knows how file, packets and connections follow each other.  Must not know any of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 
 from inspector.capture.blocks import Frame, frames
@@ -37,7 +37,7 @@ def read(path: str, warn: Warn = _ignore) -> Iterator[Event]:
     return read_all([path], warn)
 
 
-def read_all(paths: Iterable[str], warn: Warn = _ignore, number: int = 1) -> Iterator[Event]:
+def read_all(paths: Iterable[str], warn: Warn = _ignore, number: int = 1) -> Generator[Event, None, None]:
     """The events of several captures, one file after the other, flow numbers going on from `number` from file to file."""
     for path in paths:
         limited = _Limited(path, warn)

@@ -6,6 +6,7 @@ Knows kinds of files and the pipeline.  Must not know what is done with a messag
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 
 from inspector.capture.reader import read_all
 from inspector.errors import CaptureError
@@ -31,11 +32,12 @@ def play(paths: Sequence[str], pipeline: Pipeline, warn: Callable[[str], None]) 
 def _capture(path: str, pipeline: Pipeline, warn: Callable[[str], None],
              number: int) -> Generator[None, None, int]:
     try:
-        for event in read_all([path], warn, number):
-            if isinstance(event, Opened):
-                number = event.flow.number + 1
-            pipeline.take(event)
-            yield
+        with closing(read_all([path], warn, number)) as events:
+            for event in events:
+                if isinstance(event, Opened):
+                    number = event.flow.number + 1
+                pipeline.take(event)
+                yield
     finally:
         pipeline.finish()
     yield
