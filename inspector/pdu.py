@@ -306,6 +306,9 @@ class Part:
     within: tuple[tuple[str, str], ...] = ()
     """The containers around it, outermost first: number and content type of each.  A multipart that is the whole of a message
     has no number of its own."""
+    candidates: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Where readers take the header of the part differently, all their readings, ours first: `filename`, `content_type`,
+    `encoding`, `disposition`, `boundary`."""
 
 
 class Finding(NamedTuple):

@@ -38,7 +38,9 @@ STORIES: dict[str, tuple[str, list[Step], Limits]] = {
 }
 
 
-MIME = {"duplicate_field", "ambiguous_filename", "unknown_encoding", "encoded_multipart", "missing_boundary"}
+MIME = {"duplicate_field", "ambiguous_filename", "unknown_encoding", "encoded_multipart", "missing_boundary",
+        "ambiguous_boundary", "long_boundary", "unclosed_multipart", "odd_encoding", "broken_encoding", "unknown_charset",
+        "charset_lie", "nul_in_header", "bare_cr_in_header", "eight_bit_in_header", "malformed_header", "mime_limit"}
 """Those of a plugin: their stories stand in test_mime_doubts."""
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from hashlib import sha256
 
 import pytest
+from mailspy_mime import limits
 from mime_kit import Listener, crlf, cuttings, read
 
 PLAIN = crlf("""\
@@ -110,6 +112,9 @@ def test_a_message_without_mime_is_one_part() -> None:
         "envelope": {"from": "alice@example.org", "to": ["bob@example.net"]},
         "subject": "déjà vu", "message_id": "<1@example.org>", "from": "Alice <alice@example.org>",
         "to": "Bob <bob@example.net>, Carol <carol@example.net>", "date": "Mon, 23 Nov 2026 10:00:00 +0100",
+        "date_utc": "2026-11-23T09:00:00Z", "in_reply_to": [], "references": [], "hops": [],
+        "addresses": {"from": [{"name": "Alice", "address": "alice@example.org"}],
+                      "to": [{"name": "Bob", "address": "bob@example.net"}, {"name": "Carol", "address": "carol@example.net"}]},
     }
 
 
@@ -201,10 +206,45 @@ third
         ("text/plain", 0), ("text/html", 0), ("text/plain", 5)]
 
 
-def test_an_encoded_container_is_a_leaf() -> None:
-    header = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-    seen = in_all_cuttings(header + b"U3ViamVjdDogeA==\r\n")
-    assert seen.sinks["1"].data == b"Subject: x"
+INNER = crlf("""\
+Subject: inner
+Content-Type: multipart/mixed; boundary=i
+
+--i
+
+one
+--i
+Content-Type: message/rfc822
+Content-Transfer-Encoding: quoted-printable
+
+Content-Type: text/html
+
+<p>tw=6F</p>
+--i--
+""")
+
+
+def test_an_encoded_message_is_opened() -> None:
+    """Its parts are numbered like those of one that is not encoded; its header is not that of the message."""
+    header = b"Subject: outer\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\n\r\nfirst\r\n--o\r\n"
+    header += b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    seen = in_all_cuttings(header + b64encode(INNER) + b"\r\n--o--\r\n")
+    assert [(part["part"], part["content_type"]) for part in seen.parts()] == [
+        ("1", "text/plain"), ("2.1", "text/plain"), ("2.2.1", "text/html")]
+    assert seen.sinks["2.2.1"].data == b"<p>two</p>"
+    assert seen.told()["subject"] == "outer"
+
+
+def test_encoded_messages_within_each_other_are_opened_to_a_depth() -> None:
+    data = b"hello"
+    for _ in range(2 * limits.ENCLOSED):
+        data = (b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+                + data.replace(b"=", b"=3D"))
+    seen = in_all_cuttings(data)
+    (part,) = seen.parts()
+    assert part["content_type"] == "message/rfc822"
+    assert part["part"].count(".") == limits.ENCLOSED
+    assert [name for name, _ in seen.doubts] == ["mime_limit"]
 
 
 def test_a_multipart_without_boundary_is_a_leaf() -> None:

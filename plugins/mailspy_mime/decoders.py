@@ -15,11 +15,17 @@ from typing import Final, Protocol
 
 from pybase64 import b64decode
 
+from mailspy_mime.embedded import Embedded, Piece
 from mailspy_mime.limits import LINE, STREAMS
 
 
 class Decoder(Protocol):
     """What turns an encoded stream into octets."""
+
+    broken: bool
+    """Something in the stream is not of the encoding; it is decoded as far as it goes."""
+    name: bytes
+    """The file name that stands in the stream, if the encoding has one."""
 
     def feed(self, data: bytes) -> bytes:
         """The octets that can be told now."""
@@ -30,6 +36,7 @@ class Decoder(Protocol):
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _JUNK: Final = bytes(octet for octet in range(256) if octet not in _ALPHABET)
+_HONEST: Final = _ALPHABET + b" \t\r\n"
 
 
 def lenient_base64(encoded: bytes) -> bytes:
@@ -50,9 +57,11 @@ def _quanta(letters: bytes) -> bytes:
 class Base64:
     """Base64.  After a padding a new stream may begin, as when two encoded files are joined."""
 
-    __slots__ = ("_carry", "_streams")
+    __slots__ = ("_carry", "_streams", "broken", "name")
 
     def __init__(self) -> None:
+        self.broken = False
+        self.name = b""
         self._carry = b""
         """What is not decoded yet: an unfinished line, or the letters of an unfinished group of four."""
         self._streams = 0
@@ -69,6 +78,9 @@ class Base64:
                 octets = b64decode(memoryview(data)[:cut])
             except binascii.Error:
                 return self._carefully(data)
+            if not self.broken and len(octets) * 4 // 3 + data.count(b"\n", 0, cut) + data.count(b"\r", 0, cut) < cut:
+                self._judge(data[:cut])
+            self.broken = self.broken or self._streams > 0
             data = data[cut:]
         if len(data) < LINE:
             self._carry = data
@@ -78,16 +90,25 @@ class Base64:
     def finish(self) -> bytes:
         """The octets of the last line, which need not be padded."""
         data, self._carry = self._carry, b""
+        if self._streams and data.strip():
+            self.broken = True
         try:
             return b64decode(data.strip(), validate=True)
         except binascii.Error:
             octets = self._carefully(data)
-            return octets + _quanta(self._carry) if self._carry else octets
+            if not self._carry:
+                return octets
+            self.broken = True
+            return octets + _quanta(self._carry)
 
     def _carefully(self, data: bytes) -> bytes:
         """The octets of all whole groups, wherever lines, paddings and junk stand."""
+        if not self.broken:
+            self._judge(data)
         letters = data.translate(None, _JUNK)
         streams = letters.split(b"=", STREAMS - self._streams)
+        if (self._streams and letters.strip(b"=")) or any(streams[1:]):
+            self.broken = True
         self._streams += len(streams) - 1
         last = streams.pop()
         if self._streams == STREAMS:
@@ -98,15 +119,23 @@ class Base64:
         return b"".join([*map(_quanta, streams), octets]) if streams else octets
 
 
+    def _judge(self, data: bytes) -> None:
+        self.broken = bool(data.translate(None, _HONEST))
+
+
+_WRONG: Final = re.compile(rb"=(?:[^0-9A-Fa-f \t\r\n]|[0-9A-Fa-f][^0-9A-Fa-f])")
+"""An escape that is none; one at a cut is whole, as it is not cut."""
 _SOFT_BREAK: Final = re.compile(rb"(?<!=)(?:==)*+=\r")
 
 
 class QuotedPrintable:
-    """Quoted-printable, with `binascii.a2b_qp` as the judge of what is wrong in it."""
+    """Quoted-printable, with `binascii.a2b_qp` as the judge of what becomes of what is wrong in it."""
 
-    __slots__ = ("_carry", "_skipping")
+    __slots__ = ("_carry", "_skipping", "broken", "name")
 
     def __init__(self) -> None:
+        self.broken = False
+        self.name = b""
         self._carry = b""
         self._skipping = False
         """In a soft line break, whose rest is dropped up to the line feed."""
@@ -127,7 +156,10 @@ class QuotedPrintable:
             return binascii.a2b_qp(data[:soft.end()])
         cut = len(data) - _unfinished(data)
         self._carry = data[cut:]
-        return binascii.a2b_qp(data[:cut])
+        data = data[:cut]
+        if not self.broken and _WRONG.search(data) is not None:
+            self.broken = True
+        return binascii.a2b_qp(data)
 
     def finish(self) -> bytes:
         """The rest: an escape that was cut short is kept as it is, a soft break at the end dropped."""
@@ -144,8 +176,43 @@ def _unfinished(data: bytes) -> int:
     return 0
 
 
-DECODERS: Final[dict[str, type[Base64] | type[QuotedPrintable]]] = {
+class Enclosed:
+    """A file between lines that say where it begins and ends: uuencode, yEnc.  What stands around it is dropped."""
+
+    __slots__ = ("_embedded", "broken", "name")
+
+    def __init__(self) -> None:
+        self._embedded = Embedded()
+        self.broken = True
+        self.name = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The octets of all whole lines."""
+        return self._octets(self._embedded.feed(data))
+
+    def finish(self) -> bytes:
+        """The rest of a file that has no end."""
+        return self._octets(self._embedded.finish())
+
+    def _octets(self, pieces: list[Piece]) -> bytes:
+        for piece in pieces:
+            if piece.complete is not None:
+                self.broken = not piece.complete
+            elif piece.encoding:
+                self.broken = True
+                self.name = self.name or piece.name
+        return b"".join([piece.octets for piece in pieces])
+
+
+AnyDecoder = Base64 | QuotedPrintable | Enclosed
+
+DECODERS: Final[dict[str, type[Base64] | type[QuotedPrintable] | type[Enclosed]]] = {
     "base64": Base64,
     "quoted-printable": QuotedPrintable,
+    "x-uuencode": Enclosed,
+    "x-uue": Enclosed,
+    "uuencode": Enclosed,
+    "uue": Enclosed,
+    "x-yenc": Enclosed,
 }
 """By the name in Content-Transfer-Encoding; `7bit`, `8bit`, `binary` and unknown ones need none."""

@@ -12,10 +12,13 @@ import re
 from itertools import islice
 from typing import Final
 
-from mailspy_mime.limits import FIELDS
+from mailspy_mime.limits import FIELDS, HOPS
 
 Fields = dict[str, str]
 """Values, still folded, by name in small letters; of fields given twice, the first."""
+
+Again = dict[str, list[str]]
+"""All values, in their order, of the fields that stand more than once, by name in small letters."""
 
 Pairs = list[tuple[str, str]]
 """Names as written and values, still folded, the last first."""
@@ -27,8 +30,10 @@ BLANKS: Final = " \t\r\n\v\f"
 """What may stand around a value."""
 
 _FIELD: Final = re.compile(
-    r"\n(content-(?:type|transfer-encoding|disposition)|subject|message-id|from|to|date|return-path)[ \t]*+:"
+    r"\n(content-(?:type|transfer-encoding|disposition)|subject|message-id|from|to|cc|reply-to|in-reply-to|references|date"
+    r"|return-path)[ \t]*+:"
     r"[ \t]*+([^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+)", re.IGNORECASE | re.ASCII)
+_RECEIVED: Final = re.compile(r"\nreceived[ \t]*+:[ \t]*+([^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+)", re.IGNORECASE | re.ASCII)
 _FOLD: Final = re.compile(r"\r?\n")
 _SMALL: Final = 16_384
 """Octets of a block whose fields are fetched at once, which is faster; larger ones one by one, up to `FIELDS`."""
@@ -44,9 +49,19 @@ def first(found: Pairs) -> Fields:
     return {name.lower(): value for name, value in found}
 
 
+def again(found: Pairs, fields: Fields) -> Again:
+    """The fields among them that stand more than once."""
+    if len(found) == len(fields):
+        return {}
+    values: Again = {}
+    for name, value in reversed(found):
+        values.setdefault(name.lower(), []).append(value)
+    return {name: every for name, every in values.items() if len(every) > 1}
+
+
 def pairs(block: bytes) -> Pairs:
     """The fields of interest, all of them, the last first."""
-    header = block.decode("utf-8", "surrogateescape")
+    header = decode(block)
     if len(block) <= _SMALL:
         found: Pairs = _FIELD.findall(header)
     else:
@@ -55,9 +70,19 @@ def pairs(block: bytes) -> Pairs:
     return found
 
 
+def received(block: bytes) -> list[str]:
+    """The values of Received, the first and newest first, at most one more than HOPS."""
+    return [match[1] for match in islice(_RECEIVED.finditer(decode(block)), HOPS + 1)]
+
+
 def unfold(value: str) -> str:
     """A value as one line without blanks around it (RFC 5322 §2.2.3)."""
     return (_FOLD.sub("", value) if "\n" in value else value).strip(BLANKS)
+
+
+def decode(block: bytes) -> str:
+    """Octets of the wire as text that can be turned back."""
+    return block.decode("utf-8", "surrogateescape")
 
 
 def octets(value: str) -> bytes:

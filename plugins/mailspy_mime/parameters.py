@@ -9,15 +9,28 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from mailspy_mime.fields import BLANKS, octets, unfold
-from mailspy_mime.limits import NAME, PARAMETERS, VALUE
+from mailspy_mime.limits import BOUNDARIES, BOUNDARY, NAME, PARAMETERS, VALUE
 from mailspy_mime.words import text, to_text
 
 Parameters = dict[str, str]
 """Values by name in small letters, the marks of RFC 2231 still in both; of those given twice, the first."""
+
+
+class Structured(NamedTuple):
+    """A value taken apart."""
+
+    token: str
+    """What stands at the beginning, in small letters."""
+    parameters: Parameters
+    again: tuple[tuple[str, str], ...] = ()
+    """Names and values of parameters given again with another value."""
+    cut: bool = False
+    """There are more parameters than are looked at."""
+
 
 _PARAMETER: Final = re.compile(r';\s*+([^\s=;"]++)\s*+=\s*+(?:"((?:[^"\\]++|\\.)*+)"?+|([^;]*+))', re.DOTALL | re.ASCII)
 _ESCAPED: Final = re.compile(r'\\(["\\])')
@@ -25,26 +38,31 @@ _COMMENT_OR_QUOTED: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?+|(?:(?<=[\s;])|\A
 _IN_COMMENT: Final = re.compile(r"\\.|[()]", re.DOTALL)
 
 
-def parse(value: str) -> tuple[str, Parameters]:
-    """The token at the beginning, in small letters, and the parameters."""
+def parse(value: str) -> Structured:
+    """The token at the beginning and the parameters."""
     value = unfold(value[:VALUE])
     if "(" in value:
         value = _without_comments(value)
     token, semicolon, _ = value.partition(";")
-    parameters = _parameters(value, len(token)) if semicolon else {}
-    return token.strip(BLANKS).lower(), parameters
+    name = token.strip(BLANKS).lower()
+    return _with_parameters(name, value, len(token)) if semicolon else Structured(name, {})
 
 
-def _parameters(value: str, place: int) -> Parameters:
+def _with_parameters(token: str, value: str, place: int) -> Structured:
     found: Parameters = {}
+    again: list[tuple[str, str]] = []
+    count = 0
     for match in islice(_PARAMETER.finditer(value, place), PARAMETERS):
+        count += 1
         name, quoted, plain = match.groups()
         if quoted is None:
             quoted = plain.rstrip(BLANKS)
         elif "\\" in quoted:
             quoted = _ESCAPED.sub(r"\1", quoted)
-        found.setdefault(name.lower(), quoted)
-    return found
+        name = name.lower()
+        if found.setdefault(name, quoted) != quoted:
+            again.append((name, quoted))
+    return Structured(token, found, tuple(again), count == PARAMETERS)
 
 
 def _without_comments(value: str) -> str:
@@ -55,7 +73,7 @@ def _without_comments(value: str) -> str:
         place = match.end()
         if match[0] != "(":
             continue
-        end = _end_of_comment(value, place)
+        end = end_of_comment(value, place)
         if end < 0:
             break
         kept.append(value[begin:match.start()])
@@ -64,7 +82,7 @@ def _without_comments(value: str) -> str:
     return " ".join(kept)
 
 
-def _end_of_comment(value: str, place: int) -> int:
+def end_of_comment(value: str, place: int) -> int:
     """Where the comment that was just opened is over, those nested in it too; -1 if it is not."""
     depth = 1
     for token in _IN_COMMENT.finditer(value, place):
@@ -77,13 +95,6 @@ def _end_of_comment(value: str, place: int) -> int:
     return -1
 
 
-def plain(parameters: Parameters, name: str) -> bytes:
-    """The value of a parameter as octets, such as a boundary; empty if there is none."""
-    if (value := parameters.get(name)) is not None:
-        return octets(value)
-    return _written(parameters, name)[0]
-
-
 def decoded(parameters: Parameters, name: str) -> str:
     """The value of a parameter as text, the form of RFC 2231 preferred; empty if there is none."""
     if not parameters:
@@ -93,6 +104,31 @@ def decoded(parameters: Parameters, name: str) -> str:
         if charset is not None:
             return to_text(value[:4 * NAME], charset)[:NAME]
     return text(parameters.get(name, "")[:4 * NAME])[:NAME]
+
+
+def readings(value: Structured, name: str) -> tuple[str, ...]:
+    """All that readers may take for the value of a parameter, ours first: plain, extended, continued, given again."""
+    parameters = value.parameters
+    found = [decoded(parameters, name)]
+    if len(parameters) > 1 or value.again:
+        found.append(_short(parameters.get(name, "")))
+        if name + "*" in parameters:
+            joined, charset = _continued(parameters, name)
+            found.append(to_text(joined[:4 * NAME], charset)[:NAME])
+        found += [_short(other) for named, other in value.again if named == name]
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def boundaries(value: Structured) -> tuple[bytes, ...]:
+    """All that readers may take for the boundary, ours first; none is empty."""
+    parameters = value.parameters
+    found = [octets(parameters.get("boundary", "")), _written(parameters, "boundary")[0]]
+    found += [octets(other) for name, other in value.again if name == "boundary"]
+    return tuple(dict.fromkeys(filter(None, [one[:BOUNDARY].rstrip() for one in found])))[:BOUNDARIES]
+
+
+def _short(value: str) -> str:
+    return text(value[:4 * NAME])[:NAME]
 
 
 def _written(parameters: Parameters, name: str) -> tuple[bytes, str | None]:

@@ -21,11 +21,12 @@ from typing import Final
 
 from inspector import Message, Session, sanitise
 from mailspy_mime import fields
-from mailspy_mime.doubts import Doubts, repeated
-from mailspy_mime.entity import Entity, describe
-from mailspy_mime.leaf import Leaf
-from mailspy_mime.limits import HEADER
-from mailspy_mime.summary import summarise
+from mailspy_mime.decoders import DECODERS, AnyDecoder
+from mailspy_mime.doubts import Doubts, repeated, strange
+from mailspy_mime.entity import IDENTITY, Entity, describe
+from mailspy_mime.leaf import Leaf, Readings, leaf_of
+from mailspy_mime.limits import CANDIDATES, DEPTH, HEADER, PARTS
+from mailspy_mime.summary import Summary
 from mailspy_mime.tree import Tree
 
 _BLANK: Final = re.compile(rb"\n\r?\n")
@@ -35,18 +36,20 @@ USUAL: Final = 512
 
 
 class Scanner:
-    """The sink that reads one message."""
+    """The sink that reads one message: the one that crosses, or one that stands encoded in a part of it."""
 
-    __slots__ = ("_blank", "_block", "_fields", "_final", "_fresh", "_hit", "_leaf", "_message", "_next", "_rest",
-                 "_session", "_step", "_told", "_tree")
+    __slots__ = ("_ambiguous", "_blank", "_block", "_final", "_fresh", "_hit", "_inner", "_leaf",
+                 "_message", "_next", "_rest", "_session", "_step", "_summary", "_told", "_tree")
 
-    def __init__(self, message: Message, session: Session) -> None:
+    def __init__(self, message: Message, session: Session, around: Scanner | None = None, content_type: str = "") -> None:
+        """`around`: what reads the message in whose part in hand this one stands, encoded."""
         self._message = message
         self._session = session
-        self._tree = Tree()
-        self._leaf: Leaf | None = None
+        self._inner = around is not None
+        self._tree: Tree = Tree(around._tree, content_type) if around is not None else Tree()
+        self._leaf: Leaf | Readings | Enclosure | None = None
         """The part in hand; None in a header, a preamble or an epilogue."""
-        self._fields: fields.Fields | None = None
+        self._summary: Summary | None = None
         """Of the message itself."""
         self._step: Step = Scanner._headers
         self._next: Step = Scanner._headers
@@ -61,8 +64,10 @@ class Scanner:
         """The line feed before a body, which is not part of it, is still to come."""
         self._final = False
         """Nothing more will come."""
-        self._told: set[str] = set()
+        self._told: set[str] = around._told if around is not None else set()
         """Anomalies told of this message: each once, so that many parts cannot flood."""
+        self._ambiguous = 0
+        """Parts with several readings."""
         self._hit = b""
         """The delimiter that was found; empty while it is not clear whether it is one."""
 
@@ -84,8 +89,14 @@ class Scanner:
         while self._step is Scanner._headers:
             self._begin(b"")
         # TOP asks for the beginning of a message: what it leaves open is never whole (RFC 1939 §7).
-        self._end_leaf(complete and self._message.verb != "TOP")
-        self._session.report(summarise(self._message, self._fields or {}, complete))
+        whole = complete and self._message.verb != "TOP"
+        self._end_leaf(whole)
+        if self._tree.left_open or (whole and self._tree.has_open):
+            self._doubt((("unclosed_multipart", "a multipart has no closing delimiter"),))
+        if not self._inner:
+            finding, doubts = (self._summary or Summary({}, {}, [])).finding(self._message, complete)
+            self._doubt(doubts)
+            self._session.report(finding)
 
     # The steps: each takes what it can from `place` and returns where to go on
 
@@ -104,6 +115,7 @@ class Scanner:
             end = _settled(data, place)
         room = HEADER - len(self._block) if self._block else HEADER
         if end - place > room:
+            self._doubt((("mime_limit", f"a header of more than {HEADER} octets"),))
             self._begin(data[place:place + room])
             self._fresh = False
             return place + room
@@ -186,27 +198,39 @@ class Scanner:
             block = bytes(self._block + block)
             self._block = None
         tree = self._tree
-        if self._fields is None:
+        if self._summary is None and not self._inner:
             found = fields.pairs(block)
-            self._fields = fields.first(found)
-            entity = describe(self._fields, tree.default)
-            self._doubt(repeated(found, self._fields))
+            first = fields.first(found)
+            again = fields.again(found, first)
+            self._summary = Summary(first, again, fields.received(block))
+            entity = describe(first, tree.default, again)
+            self._doubt(repeated(again) + strange(block))
         else:
-            entity = (_usual if len(block) <= USUAL else _entity)(
-                block, tree.default, "ambiguous_filename" in self._told, "duplicate_field" in self._told)
-        self._doubt(entity.doubts)
-        more = tree.begin()
+            entity = (_usual if len(block) <= USUAL else _entity)(block, tree.default, self._ambiguous > CANDIDATES)
+        if entity.doubts:
+            self._ambiguous += 1
+            self._doubt(entity.doubts)
         self._step = Scanner._body
         self._fresh = True
-        if not more:
+        self._leaf = self._open(entity, tree)
+
+    def _open(self, entity: Entity, tree: Tree) -> Leaf | Readings | Enclosure | None:
+        """What takes the body of an entity; None when entities of its own do."""
+        if not tree.begin():
             tree.close_delimiters()
-        elif entity.boundary:
-            if tree.enter_multipart(entity.boundary, entity.content_type):
-                return
-        elif entity.is_message and tree.enter_message(entity.content_type):
-            self._step = Scanner._headers
-            return
-        self._leaf = Leaf(entity, tree.number, tree.path, self._message, self._session)
+            self._doubt((("mime_limit", f"more than {PARTS} parts"),))
+        elif entity.boundaries:
+            if tree.enter_multipart(entity.boundaries, entity.content_type):
+                return None
+            self._doubt((("mime_limit", f"more than {DEPTH} containers within each other"),))
+        elif entity.is_message:
+            if entity.encoding not in IDENTITY and tree.can_enclose:
+                return Enclosure(entity.encoding, Scanner(self._message, self._session, self, entity.content_type))
+            if entity.encoding in IDENTITY and tree.enter_message(entity.content_type):
+                self._step = Scanner._headers
+                return None
+            self._doubt((("mime_limit", "too many messages within each other"),))
+        return leaf_of(entity, self._message, self._session, tree)
 
     def _doubt(self, doubts: Doubts) -> None:
         for name, detail in doubts:
@@ -217,20 +241,49 @@ class Scanner:
     def _end_leaf(self, complete: bool) -> None:
         leaf, self._leaf = self._leaf, None
         if leaf is not None:
-            leaf.close(complete)
+            doubts = leaf.close(complete)
+            if doubts:
+                self._doubt(doubts)
+
+
+class Enclosure:
+    """A message that stands encoded in a part: decoded as it streams, and read like any other."""
+
+    __slots__ = ("_decoder", "_encoding", "_scanner")
+
+    def __init__(self, encoding: str, scanner: Scanner) -> None:
+        self._encoding = encoding
+        self._decoder: AnyDecoder = DECODERS[encoding]()
+        self._scanner = scanner
+
+    def feed(self, data: bytes) -> None:
+        """Takes encoded octets."""
+        octets = self._decoder.feed(data)
+        if octets:
+            self._scanner.feed(octets)
+
+    def close(self, complete: bool) -> Doubts:
+        """The part is over."""
+        octets = self._decoder.finish()
+        if octets:
+            self._scanner.feed(octets)
+        self._scanner.close(complete)
+        return (("broken_encoding", f"an enclosed message: {self._encoding}"),) if self._decoder.broken else ()
 
 
 Step = Callable[[Scanner, bytes, int], int]
 
 
-def _entity(block: bytes, default: str, named: bool, doubled: bool) -> Entity:
-    """What the header of a part says of its body; two kinds of doubts need not be told again."""
+def _entity(block: bytes, default: str, quiet: bool) -> Entity:
+    """What the header of a part says of its body; `quiet`: contradictions need not be told again."""
     found = fields.pairs(block)
     first = fields.first(found)
-    entity = describe(first, default, named)
-    if doubled or len(found) == len(first):
-        return entity
-    return entity._replace(doubts=repeated(found, first) + entity.doubts)
+    if quiet:
+        return describe(first, default, quiet=True)
+    again = fields.again(found, first)
+    entity = describe(first, default, again)
+    more = repeated(again) + strange(block)
+    return entity._replace(doubts=more + entity.doubts) if more else entity
 
 
 _usual = lru_cache(maxsize=512)(_entity)

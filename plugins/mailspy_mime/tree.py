@@ -8,20 +8,29 @@ hold.
 
 from __future__ import annotations
 
-from mailspy_mime.limits import DEPTH, PARTS
+from mailspy_mime.limits import DEPTH, ENCLOSED, PARTS
+
+
+class Count:
+    """A number that several trees share."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
 
 
 class Container:
     """A multipart, or a message with one entity in it."""
 
-    __slots__ = ("count", "default", "delimiter", "path", "prefix")
+    __slots__ = ("count", "default", "delimiters", "path", "prefix")
 
-    def __init__(self, prefix: str, delimiter: bytes = b"", default: str = "text/plain",
+    def __init__(self, prefix: str, delimiters: tuple[bytes, ...] = (), default: str = "text/plain",
                  path: tuple[tuple[str, str], ...] = ()) -> None:
         self.prefix = prefix
         """What the numbers of its entities begin with: empty, or `2.1.`."""
-        self.delimiter = delimiter
-        """What parts its entities; empty for a message."""
+        self.delimiters = delimiters
+        """What parts its entities, every reading of it; none for a message."""
         self.default = default
         """The type of an entity that has none."""
         self.count = 0
@@ -32,11 +41,22 @@ class Container:
 class Tree:
     """The open containers, the innermost last."""
 
-    __slots__ = ("_containers", "_entities", "delimiters", "longest")
+    __slots__ = ("_containers", "_depth", "_enclosed", "_entities", "delimiters", "left_open", "longest")
 
-    def __init__(self) -> None:
-        self._containers = [Container("")]
-        self._entities = 0
+    def __init__(self, above: Tree | None = None, content_type: str = "") -> None:
+        """`above`: the tree in whose entity in hand this one stands, a message of that type, encoded."""
+        if above is None:
+            self._containers = [Container("")]
+            self._entities = Count()
+            self._depth = self._enclosed = 0
+        else:
+            number = above.number
+            self._containers = [Container(f"{number}.", path=(*above.path, (number, content_type)))]
+            self._entities = above._entities
+            self._depth = above._depth + len(above._containers)
+            self._enclosed = above._enclosed + 1
+        self.left_open = False
+        """A multipart ended without its closing delimiter."""
         self.delimiters: tuple[bytes, ...] = ()
         """Those of the open multiparts: what ends the entity in hand."""
         self.longest = 0
@@ -49,9 +69,14 @@ class Tree:
 
     def begin(self) -> bool:
         """Counts an entity; False when it is the last that is told apart: all that follows is its body."""
-        self._entities += 1
+        self._entities.value += 1
         self._containers[-1].count += 1
-        return self._entities < PARTS
+        return self._entities.value < PARTS
+
+    def count(self) -> bool:
+        """Counts an entity that is found within the one in hand; False when there are too many."""
+        self._entities.value += 1
+        return self._entities.value < PARTS
 
     @property
     def number(self) -> str:
@@ -64,12 +89,23 @@ class Tree:
         """The containers around the entity in hand, outermost first: number and type."""
         return self._containers[-1].path
 
-    def enter_multipart(self, boundary: bytes, content_type: str) -> bool:
+    @property
+    def has_open(self) -> bool:
+        """Whether a multipart waits for its closing delimiter."""
+        return any(container.delimiters for container in self._containers)
+
+    @property
+    def can_enclose(self) -> bool:
+        """Whether the entity in hand can be a message that is encoded, read by a tree of its own."""
+        return self._enclosed < ENCLOSED and self._depth + len(self._containers) <= DEPTH
+
+    def enter_multipart(self, boundaries: tuple[bytes, ...], content_type: str) -> bool:
         """The entity in hand holds entities; False when there are too many within each other."""
         container = self._containers[-1]
         # A multipart that is the whole of a message has no number of its own.
-        number = self.number if container.delimiter else ""
-        return self._push(Container(f"{number}." if number else container.prefix, b"--" + boundary,
+        number = self.number if container.delimiters else ""
+        return self._push(Container(f"{number}." if number else container.prefix,
+                                    tuple([b"--" + boundary for boundary in boundaries]),
                                     "message/rfc822" if content_type == "multipart/digest" else "text/plain",
                                     (*container.path, (number, content_type))))
 
@@ -79,20 +115,21 @@ class Tree:
         return self._push(Container(f"{number}.", path=(*self.path, (number, content_type))))
 
     def _push(self, container: Container) -> bool:
-        if len(self._containers) > DEPTH:
+        if self._depth + len(self._containers) > DEPTH:
             return False
         self._containers.append(container)
-        if container.delimiter:
+        if container.delimiters:
             self._refresh()
         return True
 
     def next(self, delimiter: bytes, closing: bool) -> None:
         """The delimiter of an open multipart was seen: what is open within it is over, and at a closing one it too."""
         containers = self._containers
-        if not closing and containers[-1].delimiter == delimiter:
+        if not closing and delimiter in containers[-1].delimiters:
             return
-        while containers[-1].delimiter != delimiter:
-            containers.pop()
+        while delimiter not in containers[-1].delimiters:
+            if containers.pop().delimiters:
+                self.left_open = True
         if closing:
             containers.pop()
         self._refresh()
@@ -102,5 +139,5 @@ class Tree:
         self.delimiters = ()
 
     def _refresh(self) -> None:
-        self.delimiters = tuple({one.delimiter for one in self._containers if one.delimiter})
+        self.delimiters = tuple({delimiter for one in self._containers for delimiter in one.delimiters})
         self.longest = max(map(len, self.delimiters), default=0)
