@@ -195,7 +195,7 @@ def leads(state: str, one: Row) -> str:
 
 
 LIMITED: Final = (("The MIME reader", "mailspy_mime.limits"), ("Messages for people", "inspector.mail.letter"),
-                  ("Saved attachments", "mailspy_attachments"),
+                  ("Saved attachments", "mailspy_attachments.limits"),
                   ("Reading captures", "inspector.capture.reassembly"), ("Output", "inspector.output"),
                   ("The live proxy", "inspector.live.service"))
 
