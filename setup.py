@@ -21,6 +21,7 @@ COMPILED = {
     "inspector/formats": ("checksum", "frame", "marker", "packet", "pcapng"),
     "inspector/capture": ("blocks", "conversation", "file", "reader", "reassembly", "writer"),
     "inspector/live": ("clock", "outbox", "plane", "relay"),
+    "plugins/mailspy_attachments": ("attachment", "contents", "folder", "names", "programs", "suspicions"),
     "plugins/mailspy_logger": ("lines",),
     "plugins/mailspy_mime": ("addresses", "dates", "decoders", "doubts", "embedded", "entity", "fields", "leaf", "parameters",
                              "received", "scanner", "summary", "tree", "uuencode", "words", "yenc"),

@@ -315,6 +315,21 @@ def test_a_message_cut_between_two_chunks_is_described_at_the_end_of_the_flow(tm
     assert (facts["pdus"], facts["complete"]) == ([10], False)
 
 
+def test_the_files_of_a_message_are_bounded(tmp_path: Path) -> None:
+    """F06: many tiny ones."""
+    plugin = saver(tmp_path)
+    session = Listener()
+    message = a_message(session)
+    sinks = [plugin.open_part(Part(message, str(number), "a/b"), message) for number in range(limits.MESSAGE + 50)]
+    for sink in sinks:
+        if sink is not None:
+            sink.close(True)
+    assert sinks[limits.MESSAGE:] == [None] * 50
+    told = [finding.fields["detail"] for finding in session.found if finding.event == "attachment_warning"]
+    assert told == ["500 files of one message are reached"]
+    assert plugin.open_part(Part(a_message(session), "1", "a/b"), a_message(session)) is not None
+
+
 def test_what_waits_for_its_description_is_bounded(tmp_path: Path) -> None:
     plugin = saver(tmp_path)
     session = Listener()

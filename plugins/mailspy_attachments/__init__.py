@@ -13,13 +13,14 @@ from __future__ import annotations
 from contextlib import suppress
 
 from inspector import PDU, Flow, Kind, Message, OptionError, OptionParser, Options, Part, Session, Sink, hookimpl
-from mailspy_attachments.attachment import Attachment, Desk, declared_names, declared_types
+from mailspy_attachments.attachment import Attachment, Desk, declared_names, declared_types, warn
 from mailspy_attachments.description import description
 from mailspy_attachments.folder import Folder, Quotas
 from mailspy_attachments.kinds import detector
-from mailspy_attachments.limits import AWAITING, DETECTED, FILE, FILES, TOTAL
+from mailspy_attachments.limits import AWAITING, DETECTED, FILE, FILES, MESSAGE, TOTAL
 from mailspy_attachments.rules import HELP, Rules
 from mailspy_attachments.sizes import octets, shown
+from mailspy_attachments.suspicions import Suspicion
 
 ALONE = ("attachments-match", "attachments-max-size", "attachments-max-total", "attachments-max-files")
 """Options that mean nothing without `--attachments`."""
@@ -90,6 +91,10 @@ class AttachmentsPlugin:
             self._describe(number)
             crossing = self._crossings[number] = Crossing(message)
         crossing.opened += 1
+        if crossing.opened > MESSAGE:
+            if crossing.opened == MESSAGE + 1:
+                warn(part, Suspicion("quota_reached", f"{MESSAGE} files of one message are reached"))
+            return None
         file = Attachment(desk, part, crossing.opened <= DETECTED)
         if len(crossing.files) >= AWAITING:
             crossing.files = self._described(crossing.files)

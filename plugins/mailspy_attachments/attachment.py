@@ -186,7 +186,7 @@ class Attachment:
             self._desk.full = True
             self.suspicions.append(Suspicion("quota_reached", f"{reached}"))
             if not self.over:
-                self._warn(self.suspicions[-1])
+                warn(self.part, self.suspicions[-1])
 
     def _give_up(self, trouble: str) -> None:
         self.trouble = trouble
@@ -229,23 +229,24 @@ class Attachment:
         summary = f"attachment “{called}” not saved: {trouble}" if trouble else f"attachment “{called}” saved as {path}"
         part.message.session.report(Finding("attachment", summary, fields, "medium" if trouble else "info"))
         for suspicion in self.suspicions:
-            self._warn(suspicion)
+            warn(part, suspicion, self.sha256)
 
-    def _warn(self, suspicion: Suspicion) -> None:
-        part = self.part
-        part.message.session.report(Finding(
-            "attachment_warning",
-            f"attachment “{part.filename or part.content_type}”: {suspicion.name}: {suspicion.detail}",
-            {
-                "name": suspicion.name,
-                "severity": suspicion.severity,
-                "detail": suspicion.detail,
-                "filename": part.filename,
-                "sha256": self.sha256,
-                "message": part.message.number,
-                "part": part.number,
-            },
-            suspicion.severity))
+
+def warn(part: Part, suspicion: Suspicion, digest: str = "") -> None:
+    """Tells what is odd about a part; `digest` is the SHA-256 of a file that is saved."""
+    part.message.session.report(Finding(
+        "attachment_warning",
+        f"attachment “{part.filename or part.content_type}”: {suspicion.name}: {suspicion.detail}",
+        {
+            "name": suspicion.name,
+            "severity": suspicion.severity,
+            "detail": suspicion.detail,
+            "filename": part.filename,
+            "sha256": digest,
+            "message": part.message.number,
+            "part": part.number,
+        },
+        suspicion.severity))
 
 
 def declared_names(part: Part) -> Sequence[str]:

@@ -25,7 +25,9 @@ NAMES: Final = 10
 """Declared names of one part that are kept and looked at."""
 HEAD: Final = 16_384
 """Octets by which the kind of a file is detected: libmagic takes at most 2 ms for so many."""
-DETECTED: Final = 1_000
+MESSAGE: Final = 500
+"""Files of one message: honest mail has some dozens, and each costs up to a millisecond.  Past it the rest are not saved."""
+DETECTED: Final = 100
 """Files of one message whose kind is detected; the rest are saved with `detected` empty."""
 ENTRIES: Final = 10_000
 """Entries of one archive whose names and flags are looked at."""

@@ -51,4 +51,4 @@ def program_name(name: str) -> str:
 
     Windows drops dots and blanks at the end.
     """
-    return EXTENSIONS.get(name.rstrip(" .").rpartition(".")[2], "") if "." in name else ""
+    return EXTENSIONS.get(name.rstrip(" .").rpartition(".")[2].strip(), "") if "." in name else ""

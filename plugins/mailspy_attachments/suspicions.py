@@ -23,7 +23,7 @@ SEVERITIES: Final[dict[str, tuple[str, str]]] = {
     "macros": ("medium", "An Office document that holds macros."),
     "encrypted": ("medium", "An archive or a document under a password: nobody on the way can look into it."),
     "executable_inside": ("medium", "An archive with a program in it."),
-    "quota_reached": ("medium", "A limit of the run is reached: nothing more is saved.  Told once a run."),
+    "quota_reached": ("medium", "A limit of the run, or of a message, is reached: nothing more of it is saved.  Told once."),
     "container": ("medium", "A winmail.dat that could not be opened, or not whole."),
 }
 """Severity and meaning of every warning."""
@@ -48,8 +48,8 @@ _RIGHT_TO_LEFT: Final = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _HIDDEN: Final = re.compile("[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0]"
                             "|[\U000e0000-\U000e007f]|(?<=[ -~])[\u200c\u200d]|[\u200c\u200d](?=[ -~])")
 """Characters without a width.  Joiners are honest between letters that they join, and never beside ASCII."""
-_BLANKS: Final = re.compile(r"\s{4,}\S*\.\s*\w|\.\s{3,}\w|\s{4,}\.")
-"""A run of blanks, then an extension."""
+_BLANKS: Final = re.compile(r"(?<!\s)\s{4,}+[^\s.]*+\.\s*+\w|\.\s{3,}+\w")
+"""A run of blanks, then an extension.  Possessive, so that a name of blanks costs no more than another."""
 
 
 def of_file(names: Sequence[str], declared: str, detected: str, head: bytes, found: Mapping[str, str]) -> list[Suspicion]:
