@@ -176,7 +176,8 @@ class Attachment:
         self._reserved += self._buffered
         left = memoryview(b"".join(self._buffer))
         while left:
-            left = left[os.write(self._descriptor, left):]
+            taken = os.write(self._descriptor, left)
+            left = left[taken:]
         self._buffer.clear()
         self._buffered = 0
 
