@@ -64,8 +64,8 @@ class Gate(Protocol):
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "client", "flow", "gate", "hidden", "limits", "machine", "message", "number", "observer",
-                 "pending", "seen", "server", "sink", "taint", "time", "tls", "transaction", "user")
+    __slots__ = ("_cut", "_early", "authenticated", "client", "flow", "gate", "hidden", "limits", "machine", "message", "number",
+                 "observer", "opening", "pending", "seen", "server", "sink", "taint", "time", "tls", "transaction", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -81,11 +81,16 @@ class Session:
         self.number = 0
         """How many PDUs there were so far."""
         self.transaction: Transaction | None = None
+        """The transaction in force, as the replies so far say."""
+        self.opening: Transaction | None = None
+        """SMTP: the transaction that the next command belongs to when all unanswered ones succeed."""
         self.message: Message | None = None
         """The message that is crossing now."""
         self.sink: Sink | None = None
         self.user = ""
         """Who is logged in, where that crossed in the clear; else empty."""
+        self.authenticated = False
+        """SMTP: the server has accepted the client's AUTH."""
         self.tls = False
         """TLS has been agreed on: what follows cannot be read."""
         self.taint = 0

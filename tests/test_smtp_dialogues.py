@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dialogue import LMTP, SMTP, dialogue, everyway
+from dialogue import LMTP, SMTP, Witness, dialogue, everyway
 
-from inspector.pdu import C2S, S2C, Kind
+from inspector.pdu import C2S, S2C, Address, Flow, Kind
+from inspector.pipeline import Pipeline
 
 
 def test_michel_writes_to_pierre():
@@ -270,3 +271,42 @@ def test_an_endless_reply_is_counted_not_kept():
     assert [name for name, _ in witness.anomalies] == ["reply_too_long"]
     assert witness.pdus[2].size == 7 * 200 + 9
     assert witness.pdus[-1].verb == "QUIT"
+
+
+class Watcher(Witness):
+    """Remembers of each PDU who is authenticated, the sender in force, and the sender that is hoped for."""
+
+    def pdu_seen(self, pdu, session) -> None:
+        super().pdu_seen(pdu, session)
+        force, hoped = (one.sender if one is not None else None for one in (session.transaction, session.opening))
+        self.lines.append(f"{pdu.text.split()[0]} {session.authenticated} {force} {hoped}")
+
+
+def watched(*steps: tuple[bool, bytes]) -> list[str]:
+    """What the watcher wrote."""
+    witness = Watcher()
+    inspector = Pipeline(witness).open(Flow(1, Address("127.0.0.1", 1), Address("127.0.0.1", 25), 1, "smtp"))
+    for time, (client, data) in enumerate(steps, 2):
+        inspector.feed(client, data, time)
+    return witness.lines
+
+
+def test_who_is_authenticated_is_known_until_the_server_forgets_it():
+    """A refused AUTH changes nothing, nor do RSET and EHLO; XCLIENT begins anew (Postfix)."""
+    asked = [b"AUTH X a", b"AUTH X b", b"RSET", b"EHLO c", b"AUTH X c", b"XCLIENT NAME=d"]
+    said = [b"535 no", b"235 ok", b"250 ok", b"250 ok", b"503 once", b"220 mx"]
+    steps = [(False, b"220 mx\r\n"), (True, b"EHLO c\r\n"), (False, b"250 mx\r\n")]
+    for one, answer in zip(asked, said, strict=True):
+        steps += [(True, one + b"\r\n"), (False, answer + b"\r\n")]
+    steps += [(True, b"NOOP\r\n")]
+    at_commands = [line.split()[1] for line in watched(*steps)[3::2]]
+    assert at_commands == ["False", "False", "True", "True", "True", "True", "False"]
+
+
+def test_the_transaction_hoped_for_is_known_before_its_reply():
+    """What a judge of a pipelined RCPT goes by; a refused MAIL dashes the hope."""
+    lines = watched((False, b"220 mx\r\n"), (True, b"EHLO c\r\n"), (False, b"250 mx\r\n"),
+                    (True, b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\nRSET\r\nMAIL FROM:<c>\r\nRCPT TO:<d>\r\n"),
+                    (False, b"250 ok\r\n250 ok\r\n250 ok\r\n550 no\r\n"), (True, b"NOOP\r\n"))
+    assert [line.split()[2:] for line in lines[3:8]] == [["None", hoped] for hoped in ("a", "a", "None", "c", "c")]
+    assert lines[-1] == "NOOP False None None"

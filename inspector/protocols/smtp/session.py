@@ -38,7 +38,7 @@ _MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 class SmtpSession(Session):
     """What is known of an SMTP flow."""
 
-    __slots__ = ("_asking", "_code", "_cut_reply", "_last", "_lines", "_mechanism", "_opening", "_reply_size",
+    __slots__ = ("_asking", "_code", "_cut_reply", "_last", "_lines", "_mechanism", "_reply_size",
                  "lmtp", "transactions")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
@@ -48,8 +48,6 @@ class SmtpSession(Session):
         super().__init__(flow, observer, limits, Machine(table, phases.CONNECT))
         self.transactions = 0
         self.pending.append(Exchange(phases.GREETING, phases.CONNECT, "", None))
-        self._opening: Transaction | None = None
-        """The transaction that the next command belongs to when all unanswered ones succeed."""
         self._asking = False
         """The server waits for a SASL response."""
         self._mechanism = b""
@@ -119,10 +117,10 @@ class SmtpSession(Session):
         if command.verb == "MAIL":
             self.transactions += 1
             given = {name: value for name, value in details.items() if name != "path"}
-            self._opening = Transaction(self.transactions, "MAIL", details["path"], given)
+            self.opening = Transaction(self.transactions, "MAIL", details["path"], given)
         elif command.resets:
-            self._opening = None
-        return self._opening
+            self.opening = None
+        return self.opening
 
     def _credentials(self, argument: bytes, found: list[tuple[str, str]]) -> None:
         """AUTH, perhaps with an initial response: some mechanisms put the secret itself into it."""
@@ -166,7 +164,7 @@ class SmtpSession(Session):
 
     def body_end(self, reader: Reader, head: bytes, size: int, ambiguous: bool) -> None:
         message = self.message
-        transaction = message.transaction if message is not None else self._opening
+        transaction = message.transaction if message is not None else self.opening
         number = transaction.number if transaction is not None else 0
         chunked = message is not None and message.verb == "BDAT"
         if not chunked or self._last or self._cut:
@@ -181,7 +179,7 @@ class SmtpSession(Session):
             if not chunked:
                 self._end_of_data(pdu, transaction)
         if not chunked or self._last:
-            self._opening = None
+            self.opening = None
 
     def _end_of_data(self, pdu: PDU, transaction: Transaction | None) -> None:
         """The dot is answered like a command."""
@@ -308,8 +306,8 @@ class SmtpSession(Session):
     def _mail_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         if outcome is OK:
             self.transaction = exchange.transaction
-        elif self._opening is exchange.transaction:
-            self._opening = self.transaction
+        elif self.opening is exchange.transaction:
+            self.opening = self.transaction
 
     def _rcpt_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         transaction, command = exchange.transaction, exchange.command
@@ -343,8 +341,8 @@ class SmtpSession(Session):
             self.transaction = None
             if self.client.step is Reader.line:
                 self.close_message(False)
-        elif self._opening is None and not any(later.verb == "MAIL" for later in self.pending):
-            self._opening = self.transaction
+        elif self.opening is None and not any(later.verb == "MAIL" for later in self.pending):
+            self.opening = self.transaction
 
     def _starttls_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         self._reset_answered(exchange, outcome, status)
@@ -356,7 +354,15 @@ class SmtpSession(Session):
 
     def _auth_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         self._asking = outcome is MORE
+        if outcome is OK:
+            self.authenticated = True
         self.release_tainted()
+
+    def _xclient_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        """The session begins anew, as that of another client."""
+        self._reset_answered(exchange, outcome, status)
+        if outcome is OK:
+            self.authenticated = False
 
     # Secrets and bounds
 
@@ -397,7 +403,7 @@ _EFFECTS: Final = {
     "HELO": SmtpSession._reset_answered,
     "LHLO": SmtpSession._reset_answered,
     "RSET": SmtpSession._reset_answered,
-    "XCLIENT": SmtpSession._reset_answered,
+    "XCLIENT": SmtpSession._xclient_answered,
     "STARTTLS": SmtpSession._starttls_answered,
     "AUTH": SmtpSession._auth_answered,
 }
