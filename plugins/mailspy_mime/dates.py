@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from calendar import timegm
+from datetime import date
 from email.utils import parsedate_tz
 from time import gmtime, strftime
 from typing import Final
@@ -17,6 +18,7 @@ _DATE: Final = re.compile(
     r"([+-])([0-9]{2})([0-9]{2})\b")
 _MONTHS: Final = {name: number for number, name in enumerate(
     ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1)}
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 _LENGTH: Final = 100
 """Characters of a date that are read; RFC 5322 needs 31."""
 
@@ -27,11 +29,15 @@ def seconds(value: str) -> int | None:
     if match is None:
         return _otherwise(value[:_LENGTH])
     day, name, year, hour, minute, second, sign, hours, minutes = match.groups()
-    month = _MONTHS.get(name.lower())
-    if month is None or not 1 <= int(day) <= 31 or int(hour) > 23 or int(minute) > 59:
+    try:
+        days = date(int(year), _MONTHS[name.lower()], int(day)).toordinal() - _EPOCH
+    except (KeyError, ValueError):
+        return None
+    hour_, minute_ = int(hour), int(minute)
+    if hour_ > 23 or minute_ > 59:
         return None
     offset = int(hours) * 3600 + int(minutes) * 60
-    local = timegm((int(year), month, int(day), int(hour), int(minute), int(second or 0)))
+    local = days * 86_400 + hour_ * 3600 + minute_ * 60 + int(second or 0)
     return _sane(local - offset if sign == "+" else local + offset)
 
 

@@ -83,8 +83,9 @@ def describe(fields: Fields, default: str, again: Again | None = None, quiet: bo
         disposition, said = _disposition(disposition, quiet)
         if said != names:
             names = tuple(dict.fromkeys(said + names)) if names and not (quiet and said) else said
-    if not again and not written and len(names) < 2 and not kind.name.startswith("multipart/"):
-        return Entity(kind.name, kind.charset, encoding, disposition, names[0] if names else "", (), (), doubts)
+    if not again and not written and len(names) < 2 and (
+            (len(kind.boundaries) == 1 and encoding in IDENTITY) or not kind.name.startswith("multipart/")):
+        return Entity(kind.name, kind.charset, encoding, disposition, names[0] if names else "", kind.boundaries, (), doubts)
     entity = Entity(kind.name, kind.charset, encoding, disposition, "", (), (), doubts,
                     {"encoding": (encoding, written)} if written else {})
     return _doubtful(entity, kind, names, again or {})

@@ -12,7 +12,7 @@ import re
 from itertools import islice
 from typing import Final
 
-from mailspy_mime.limits import FIELDS, HOPS
+from mailspy_mime.limits import FIELDS
 
 Fields = dict[str, str]
 """Values, still folded, by name in small letters; of fields given twice, the first."""
@@ -31,9 +31,8 @@ BLANKS: Final = " \t\r\n\v\f"
 
 _FIELD: Final = re.compile(
     r"\n(content-(?:type|transfer-encoding|disposition)|subject|message-id|from|to|cc|reply-to|in-reply-to|references|date"
-    r"|return-path)[ \t]*+:"
+    r"|return-path|received)[ \t]*+:"
     r"[ \t]*+([^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+)", re.IGNORECASE | re.ASCII)
-_RECEIVED: Final = re.compile(r"\nreceived[ \t]*+:[ \t]*+([^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+)", re.IGNORECASE | re.ASCII)
 _FOLD: Final = re.compile(r"\r?\n")
 _SMALL: Final = 16_384
 """Octets of a block whose fields are fetched at once, which is faster; larger ones one by one, up to `FIELDS`."""
@@ -50,13 +49,13 @@ def first(found: Pairs) -> Fields:
 
 
 def again(found: Pairs, fields: Fields) -> Again:
-    """The fields among them that stand more than once."""
-    if len(found) == len(fields):
+    """The fields among them that stand more than once; Received too if it stands once."""
+    if len(found) == len(fields) and "received" not in fields:
         return {}
     values: Again = {}
     for name, value in reversed(found):
         values.setdefault(name.lower(), []).append(value)
-    return {name: every for name, every in values.items() if len(every) > 1}
+    return {name: every for name, every in values.items() if len(every) > 1 or name == "received"}
 
 
 def pairs(block: bytes) -> Pairs:
@@ -68,11 +67,6 @@ def pairs(block: bytes) -> Pairs:
         found = [(match[1], match[2]) for match in islice(_FIELD.finditer(header), FIELDS)]
     found.reverse()
     return found
-
-
-def received(block: bytes) -> list[str]:
-    """The values of Received, the first and newest first, at most one more than HOPS."""
-    return [match[1] for match in islice(_RECEIVED.finditer(decode(block)), HOPS + 1)]
 
 
 def unfold(value: str) -> str:

@@ -202,7 +202,7 @@ class Scanner:
             found = fields.pairs(block)
             first = fields.first(found)
             again = fields.again(found, first)
-            self._summary = Summary(first, again, fields.received(block))
+            self._summary = Summary(first, again, again.pop("received", []))
             entity = describe(first, tree.default, again)
             self._doubt(repeated(again) + strange(block))
         else:

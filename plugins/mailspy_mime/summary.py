@@ -62,7 +62,7 @@ class Summary:
             "addresses": addresses,
             "in_reply_to": self._ids("in-reply-to"),
             "references": self._ids("references"),
-            "hops": hops(self._received[:HOPS], sent) if self._received else [],
+            "hops": hops(self._received, sent) if self._received else [],
             "complete": complete,
         }
         if "from" in self._again:
