@@ -230,7 +230,8 @@ def test_without_the_option_nothing_is_saved() -> None:
     parser = OptionParser("attachments")
     plugin.add_options(parser)
     assert [option.name for option in parser.options] == [
-        "attachments", "attachments-match", "attachments-max-size", "attachments-max-total", "attachments-max-files"]
+        "attachments", "attachments-match", "attachments-max-size", "attachments-max-total", "attachments-max-files",
+        "open-tnef"]
     plugin.configure(Options({"attachments": None}))
     message = a_message(Listener())
     assert plugin.open_part(Part(message, "1", "image/png"), message) is None

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from inspector import PDU, Flow, Kind, Message, OptionError, OptionParser, Options, Part, Session, Sink, hookimpl
 from mailspy_attachments.attachment import Attachment, Desk, declared_names, declared_types, warn
+from mailspy_attachments.containers import Contained, Opener
 from mailspy_attachments.description import description
 from mailspy_attachments.folder import Folder, Quotas
 from mailspy_attachments.kinds import detector
@@ -22,7 +23,7 @@ from mailspy_attachments.rules import HELP, Rules
 from mailspy_attachments.sizes import octets, shown
 from mailspy_attachments.suspicions import Suspicion
 
-ALONE = ("attachments-match", "attachments-max-size", "attachments-max-total", "attachments-max-files")
+ALONE = ("attachments-match", "attachments-max-size", "attachments-max-total", "attachments-max-files", "open-tnef")
 """Options that mean nothing without `--attachments`."""
 
 
@@ -58,6 +59,7 @@ class AttachmentsPlugin:
         parser.add("attachments-max-size", metavar="SIZE", help=f"Save no file larger than that; {shown(FILE)} by default")
         parser.add("attachments-max-total", metavar="SIZE", help=f"Save no more than that in one run; {shown(TOTAL)} by default")
         parser.add("attachments-max-files", metavar="N", type=int, help=f"Save no more files in one run; {FILES} by default")
+        parser.add("open-tnef", type=bool, help="Save the files in winmail.dat too; tnefparse opens it, in its own process")
 
     @hookimpl
     def configure(self, options: Options) -> None:
@@ -74,7 +76,8 @@ class AttachmentsPlugin:
             except OSError as error:
                 raise OptionError(f"--attachments {path}: {error.strerror}; "
                                   "name a folder that you can write to") from None
-            self._desk = Desk(folder, rules, detector()[1])
+            opener = Opener(folder) if options.get("open-tnef") else None
+            self._desk = Desk(folder, rules, detector()[1], opener)
         elif alone := next((name for name in ALONE if options.get(name)), ""):
             raise OptionError(f"--{alone}: there is nothing to save in; add --attachments DIR")
         self.idle = self._desk is None
@@ -111,10 +114,30 @@ class AttachmentsPlugin:
             if session.message is None:
                 del self._crossings[session.flow.number]
 
-    @hookimpl
+    @hookimpl(tryfirst=True)
     def flow_closed(self, flow: Flow) -> None:
-        """What is not described yet belongs to a message that was cut short between two of its chunks."""
+        """Describes what belongs to a message that was cut short between two of its chunks, and saves what containers held."""
         self._describe(flow.number)
+        desk = self._desk
+        if desk is not None and desk.opener is not None:
+            for number, contained in enumerate(desk.opener.results(flow.number), 1):
+                if contained.trouble:
+                    warn(contained.container.part, Suspicion("container", f"not opened whole: {contained.trouble}"))
+                else:
+                    self._save(desk, number, contained)
+
+    def _save(self, desk: Desk, number: int, contained: Contained) -> None:
+        """Saves a file of a container, told as a part of it."""
+        container = contained.container
+        outer = container.part
+        part = Part(outer.message, f"{outer.number}.{number}", "application/octet-stream", disposition="attachment",
+                    filename=contained.name, within=(*outer.within, (outer.number, outer.content_type)))
+        file = Attachment(desk, part, number <= DETECTED, opening=False)
+        file.pdus = container.pdus
+        for piece in contained.pieces:
+            file.feed(piece)
+        file.close(file.size == contained.size)
+        self._described([file])
 
     def _describe(self, flow: int) -> None:
         """Describes the files that a flow has left."""

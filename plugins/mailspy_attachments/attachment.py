@@ -8,11 +8,12 @@ Knows one part and where it goes.  Must not know MIME: it is given decoded octet
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import md5, sha256
 from typing import Final
 
 from inspector import Finding, Part
+from mailspy_attachments.containers import SIGNATURE, Opener
 from mailspy_attachments.contents import Contents
 from mailspy_attachments.folder import Folder, Quota
 from mailspy_attachments.kinds import Detector
@@ -27,11 +28,12 @@ UNWANTED: Final = "unwanted"
 
 
 class Desk:
-    """What all files of a run share: where they go, which are wanted, who detects kinds."""
+    """What all files of a run share: where they go, which are wanted, who detects kinds and opens containers."""
 
-    __slots__ = ("detect", "folder", "full", "rules")
+    __slots__ = ("detect", "folder", "full", "opener", "rules")
 
-    def __init__(self, folder: Folder, rules: Rules, detect: Detector) -> None:
+    def __init__(self, folder: Folder, rules: Rules, detect: Detector, opener: Opener | None = None) -> None:
+        self.opener = opener
         self.folder = folder
         self.rules = rules
         self.detect = detect
@@ -42,11 +44,13 @@ class Desk:
 class Attachment:
     """The sink that saves one part."""
 
-    __slots__ = ("_buffer", "_buffered", "_contents", "_descriptor", "_desk", "_detecting", "_digest", "_md5", "_reserved",
-                 "_temporary", "complete", "detected", "name", "names", "over", "part", "pdus", "size", "suspicions", "trouble")
+    __slots__ = ("_buffer", "_buffered", "_contents", "_descriptor", "_desk", "_detecting", "_digest", "_md5", "_opener",
+                 "_reserved", "_temporary", "complete", "detected", "name", "names", "over", "part", "pdus", "size",
+                 "suspicions", "trouble")
 
-    def __init__(self, desk: Desk, part: Part, detecting: bool = True) -> None:
+    def __init__(self, desk: Desk, part: Part, detecting: bool = True, opening: bool = True) -> None:
         self._desk = desk
+        self._opener = desk.opener if opening else None
         self._detecting = detecting
         self._contents = Contents()
         self._digest = sha256()
@@ -94,6 +98,8 @@ class Attachment:
         self.over = True
         self.complete = complete
         self._look()
+        if self._is_container():
+            self._attempt(self._open)
         if not self.trouble and not self._wanted(True):
             self._give_up(UNWANTED)
         if not self.trouble:
@@ -136,14 +142,20 @@ class Attachment:
         if self.name:
             self._discard()
             return
-        try:
-            self.name = self._publish()
-        except Quota as reached:
-            self._exceeded(reached)
-        except OSError as error:
-            self._give_up(f"disk: {error.strerror}")
+        self._attempt(self._publish)
 
-    def _publish(self) -> str:
+    def _is_container(self) -> bool:
+        return self._opener is not None and not self.trouble and self._contents.head.startswith(SIGNATURE)
+
+    def _open(self) -> None:
+        """Has a container opened, wanted itself or not.  Raises OSError, Quota."""
+        self._write()
+        if self._opener is not None:
+            descriptor = self._desk.folder.open(self._temporary)
+            if trouble := self._opener.take(self.part, descriptor, self.pdus):
+                self.suspicions.append(Suspicion("container", f"not opened: {trouble}"))
+
+    def _publish(self) -> None:
         """Writes what is left and gives the file its name.  Raises OSError, Quota."""
         folder, part = self._desk.folder, self.part
         folder.reserve(0)
@@ -151,17 +163,20 @@ class Attachment:
         descriptor, self._descriptor = self._descriptor, -1
         os.close(descriptor)
         tail = f"-{slug(part.filename, part.content_type)}{'' if self.complete else '.incomplete'}"
-        name = folder.publish(self._temporary, self._digest.hexdigest(), tail, self.size)
+        self.name = folder.publish(self._temporary, self._digest.hexdigest(), tail, self.size)
         self._temporary = ""
-        return name
 
     def _flush(self) -> None:
         """Writes what is gathered, if the file can still be wanted."""
-        if not self._wanted(False):
+        if self._wanted(False) or self._is_container():
+            self._attempt(self._write)
+        else:
             self._give_up(UNWANTED)
-            return
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """Does what can fail; a failure ends the saving of this part and nothing else."""
         try:
-            self._write()
+            action()
         except Quota as reached:
             self._exceeded(reached)
         except OSError as error:

@@ -19,7 +19,7 @@ from typing import Final
 from mailspy_attachments.limits import BUFFER, FILE, FILES, TOTAL
 from mailspy_attachments.sizes import shown
 
-_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LINKS: Final = frozenset({EPERM, EOPNOTSUPP, ENOSYS})
 """What file systems without hard links say."""
@@ -67,7 +67,7 @@ class Folder:
         os.close(self._descriptor)
 
     def create(self, name: str) -> int:
-        """A descriptor of a new file, writable; never of one that exists."""
+        """A descriptor of a new file, to write and to read; never of one that exists."""
         return os.open(name, _NEW, 0o600, dir_fd=self._descriptor)
 
     def open(self, name: str) -> int:

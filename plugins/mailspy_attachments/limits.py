@@ -33,6 +33,14 @@ ENTRIES: Final = 10_000
 """Entries of one archive whose names and flags are looked at."""
 ENTRY: Final = 255
 """Octets of a name in an archive that are looked at."""
+RUNNING: Final = 2
+"""Processes at a time that open containers; more are opened one by one when their flow is over."""
+WAITING: Final = 32
+"""Containers at a time that are being opened or wait for the end of their flow; past it they are left as they are."""
+CONTAINED: Final = 500
+"""Files of one container.  Past it the rest are not saved."""
+PATIENCE: Final = 5.0
+"""Seconds that a process has left when its flow is over; it may use the processor for 2 in all."""
 AWAITING: Final = 256
 """Files of one flow that wait for the end of their PDU to be described; past it they are described without its number."""
 PDUS: Final = 100
