@@ -37,7 +37,12 @@ def ours(message: bytes) -> list[Ours]:
     session: Listener = read(message)
     return [Ours(part["part"], part["content_type"], part["charset"], part["filename"],
                  session.sinks[part["part"]].data)
-            for part in session.parts() if "/" not in part["part"]]
+            for part in session.parts() if "/" not in part["part"] and not _embedded(part)]
+
+
+def _embedded(part: dict[str, Any]) -> bool:
+    """A file within a text, which most readers do not look for."""
+    return part["encoding"] in {"x-uuencode", "x-yenc"} and part["content_type"] == "application/octet-stream"
 
 
 def lines(text: str) -> list[str]:

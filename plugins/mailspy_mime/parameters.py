@@ -45,6 +45,12 @@ def parse(value: str) -> Structured:
         value = _without_comments(value)
     token, semicolon, _ = value.partition(";")
     name = token.strip(BLANKS).lower()
+    if " " in name or "\t" in name:
+        # The semicolon was forgotten: a token has no blanks.
+        name = name.split(None, 1)[0]
+        after = value.lower().find(name) + len(name)
+        value, semicolon = f"{name};{value[after:]}", ";"
+        token = name
     return _with_parameters(name, value, len(token)) if semicolon else Structured(name, {})
 
 
