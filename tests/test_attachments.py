@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,20 @@ def test_the_folder_is_the_one_that_was_opened(tmp_path: Path) -> None:
     save(plugin, "a.pdf", PDF)
     assert listing(elsewhere) == []
     assert len(listing(tmp_path / "moved")) == 2
+
+
+def test_an_endless_file_costs_no_memory_and_no_disk(tmp_path: Path) -> None:
+    """F06: past 100 MB nothing is left of it, and what follows is only counted."""
+    piece = bytes(1 << 20)
+    plugin = saver(tmp_path)
+    save(plugin, "first.bin", piece[:1 << 19])
+    tracemalloc.start()
+    fields = save(plugin, "endless.bin", *[piece] * 300)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (fields["reason"], fields["size"]) == ("quota: larger than 100 MB; see --attachments-max-size", 300 << 20)
+    assert peak < 8 << 20
+    assert len(listing(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("octet", [300, 90, 1])

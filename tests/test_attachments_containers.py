@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import struct
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import pytest
 from mailspy_attachments import AttachmentsPlugin, containers
+from mailspy_mime import MimePlugin
 from mime_kit import Listener, a_message
 from test_attachments import findings, saver
 
-from inspector import PDU, Direction, Finding, Kind, OptionError, Part
+from inspector import PDU, Address, Direction, Finding, Flow, Kind, OptionError, Options, Part, hookimpl
+from inspector.host import Hooks, Host
+from inspector.pipeline import Pipeline
 
 pytest.importorskip("tnefparse", reason="tnefparse is not installed: pip install mailspy[tnef]")
 
@@ -66,6 +70,37 @@ def test_files_of_a_container_are_saved_like_others(tmp_path: Path) -> None:
     (program,) = tmp_path.glob("*.exe")
     assert program.parent == tmp_path
     assert not list(tmp_path.glob(".incoming*"))
+
+
+def test_a_session_from_end_to_end(tmp_path: Path) -> None:
+    """What was inside is told before the flow is."""
+    told: list[str] = []
+
+    class Ear:
+        @hookimpl
+        def finding(self, finding: Finding) -> None:
+            told.append(f"{finding.event} {finding.fields.get('part', '')}")
+
+        @hookimpl
+        def flow_closed(self, reason: str) -> None:
+            told.append(reason)
+
+    host = Host(pytest.fail)
+    for name, plugin in (("ear", Ear), ("mime", MimePlugin), ("attachments", AttachmentsPlugin)):
+        host.register(name, plugin)
+    host.configure(Options({"attachments": str(tmp_path), "open_tnef": True}))
+    flow = Pipeline(Hooks(host, lambda head: "")).open(Flow(1, Address("192.0.2.1", 40000), Address("192.0.2.2", 25), 0, "smtp"))
+    message = (b"Content-Type: application/ms-tnef; name=winmail.dat\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+               + base64.encodebytes(winmail((b"a.doc", b"a"))).replace(b"\n", b"\r\n") + b".\r\n")
+    for client, line in [
+        (False, b"220 mx\r\n"), (True, b"EHLO c\r\n"), (False, b"250 mx\r\n"), (True, b"MAIL FROM:<a@x>\r\n"),
+        (False, b"250 ok\r\n"), (True, b"RCPT TO:<b@y>\r\n"), (False, b"250 ok\r\n"), (True, b"DATA\r\n"),
+        (False, b"354 go\r\n"), (True, message),
+        (False, b"250 ok\r\n"),
+    ]:
+        flow.feed(client, line, 1)
+    flow.close("observation ended")
+    assert told == ["attachment 1", "part 1", "message ", "attachment 1.1", "observation ended"]
 
 
 def test_a_container_stays_closed_unless_it_is_asked_for(tmp_path: Path) -> None:

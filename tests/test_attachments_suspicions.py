@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 import struct
 import sys
 import zipfile
@@ -202,6 +203,14 @@ def test_every_name_that_a_reader_may_take_is_looked_at() -> None:
     part = Part(a_message(Listener()), "1", "a/b", filename="a.pdf", candidates={"filename": ("a.pdf", "b.exe", "")})
     assert declared_names(part) == ("a.pdf", "b.exe")
     assert [one.name for one in of_file(declared_names(part), "a/b", "", b"", {})] == ["executable"]
+
+
+def test_the_reference_lists_every_member(tmp_path: Path) -> None:
+    page = (PAGE.parent.parent / "reference" / "json.md").read_text("utf-8")
+    for one in findings(saver(tmp_path), "a.exe", b"MZ"):
+        section = page.split(f"\n## {one.event}\n")[1].split("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == [
+            *one.fields, *(["reason"] if one.event == "attachment" else []), "summary"]
 
 
 def test_the_page_lists_every_warning() -> None:
