@@ -41,7 +41,8 @@ def configure(options: Options) -> None:
     """Takes the values of all options, once, before the first flow.
 
     Raise `OptionError` to refuse to start; its text is shown to the user, who gets exit code 2.  A plugin that has nothing
-    to do with these options sets its attribute `idle` to True here, and none of its hooks is called any more.
+    to do with these options sets its attribute `idle` to True here, and none of its hooks is called any more; or to a frozenset
+    of the names of those hooks that are not.  A plugin that judges only when it is asked to thus costs nothing else.
     """
 
 

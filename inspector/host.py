@@ -185,7 +185,7 @@ class Host:
         caller = getattr(self._manager.hook, hook)
         names = list(inspect.signature(getattr(hookspecs, hook)).parameters)
         owners = {id(loaded.plugin): loaded for loaded in self.loaded
-                  if not loaded.disabled and not getattr(loaded.plugin, "idle", False)}
+                  if not loaded.disabled and not _idle(loaded.plugin, hook)}
         found: list[Implementation] = []
         for implementation in reversed(caller.get_hookimpls()):
             if implementation.hookwrapper or implementation.wrapper:
@@ -318,6 +318,12 @@ class Hooks:
         verdict: Verdict | None = strictest(answer for answer, _ in ask(subject, session))
         if verdict is not None and session.gate is not None:
             session.gate.rule(subject, verdict)
+
+
+def _idle(plugin: Any, hook: str) -> bool:
+    """Whether a plugin has said that it has nothing to do, at all or in this hook."""
+    idle = getattr(plugin, "idle", False)
+    return hook in idle if isinstance(idle, frozenset) else bool(idle)
 
 
 def _fit(function: Callable[..., Any], takes: Sequence[str], names: Sequence[str]) -> Callable[..., Any]:

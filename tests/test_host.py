@@ -141,3 +141,14 @@ def test_disable_names_must_exist():
     host.check_disabled(["plugin0"])
     with pytest.raises(PluginError, match="no plugin of that name"):
         host.check_disabled(["plugin7"])
+
+
+def test_a_plugin_may_leave_out_some_of_its_hooks():
+    """Its options decide: one that enforces nothing is no judge."""
+    plugin = Bad()
+    plugin.idle = frozenset({"flow_opened"})
+    host, _ = host_with(plugin)
+    assert not host.implementations("flow_opened")
+    assert host.implementations("pdu_seen")
+    plugin.idle = True
+    assert not host_with(plugin)[0].implementations("pdu_seen")

@@ -1,0 +1,133 @@
+"""mailspy_relay: judges every RCPT by a policy, and whether the server keeps to it; `--enforce-relay` sees to it.
+
+Rules.  Nothing is judged unless the user gives a policy: local domains, as a rule (`--local-domain`).  A recipient is judged when
+its reply comes, by the envelope that the server's replies have made.  `--enforce-relay` judges the command: what the policy
+forbids is answered in the server's place and never reaches it, and a flow that is no longer read is ended.
+
+Knows the hooks and the options.  Must not know how paths are read (`route`), domains compared (`domains`) or rules applied
+(`policy`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inspector import (
+    PDU,
+    Answer,
+    Close,
+    Finding,
+    Kind,
+    OptionError,
+    OptionParser,
+    Options,
+    Session,
+    Transaction,
+    Verdict,
+    hookimpl,
+)
+from mailspy_relay.outcome import outcome
+from mailspy_relay.policy import UNREADABLE, Decision, Envelope, Policy
+
+DENIED: Final = b"550 5.7.1 relaying denied by mailspy\r\n"
+"""What the client gets in the server's place (RFC 3463 §3.8)."""
+BLIND: Final = b"421 4.7.0 mailspy: this session can no longer be read, and relaying is restricted\r\n"
+"""What the client gets where recipients could pass unread."""
+MAIL: Final = frozenset({"smtp", "lmtp"})
+BELOW: Final = "'.example' for all below it"
+JUDGING: Final = frozenset({"judge_pdu"})
+"""What is left out where nothing is enforced: without a judge nothing that crosses is held."""
+
+
+class RelayPlugin:
+    """The plugin."""
+
+    __slots__ = ("_enforce", "_policy", "idle")
+
+    def __init__(self) -> None:
+        self.idle: bool | frozenset[str] = False
+        self._policy = Policy(Options())
+        self._enforce = False
+
+    @hookimpl
+    def add_options(self, parser: OptionParser) -> None:
+        """Declares the policy."""
+        parser.add("local-domain", metavar="DOMAIN", multiple=True,
+                   help=f"A domain that the server takes mail for, {BELOW}; others are relayed")
+        parser.add("relay-domain", metavar="DOMAIN", multiple=True,
+                   help=f"A domain that it relays to for everybody, {BELOW}")
+        parser.add("trusted-network", metavar="CIDR", multiple=True,
+                   help="A network whose clients may relay, or an address; after '!' one whose clients may not")
+        parser.add("relay-recipient", metavar="ADDRESS", multiple=True,
+                   help="A recipient elsewhere that everybody may write to; a domain for all its users")
+        parser.add("relay-sender", metavar="ADDRESS", multiple=True,
+                   help="A sender who may write to everybody; '<>' for the empty one")
+        parser.add("no-auth-relay", type=bool, help="Clients that have logged in may not relay either")
+        parser.add("enforce-relay", type=bool,
+                   help="Answer what the policy forbids with 550 in the server's place; it never gets there")
+
+    @hookimpl
+    def configure(self, options: Options) -> None:
+        """Takes the policy.  Raises OptionError for what makes none."""
+        self._policy = Policy(options)
+        self._enforce = bool(options.get("enforce-relay"))
+        if not self._policy and not self._enforce and options.get("no-auth-relay"):
+            raise OptionError("--no-auth-relay: an exception from which policy? Name the domains of the server by --local-domain")
+        if self._enforce and not self._policy:
+            raise OptionError("--enforce-relay: which policy? Name the domains of the server by --local-domain")
+        self.idle = True if not self._policy else frozenset() if self._enforce else JUDGING
+
+    @hookimpl
+    def judge_pdu(self, pdu: PDU, session: Session) -> Verdict | None:
+        """Answers a RCPT that the policy forbids."""
+        if pdu.kind is Kind.OPAQUE:
+            unread = pdu.direction == "C->S" and not session.tls and session.flow.protocol in MAIL
+            return Close(BLIND) if unread and self._enforce else None
+        if pdu.verb != "RCPT" or pdu.kind is not Kind.COMMAND or not self._enforce:
+            return None
+        return None if self._decide(pdu, session, session.opening).allowed else Answer(DENIED)
+
+    @hookimpl
+    def pdu_seen(self, pdu: PDU, session: Session) -> None:
+        """Judges a recipient when its reply comes."""
+        if pdu.verb == "RCPT" and pdu.kind is Kind.REPLY and pdu.command is not None and self._policy:
+            session.report(self._finding(pdu, pdu.command, session))
+
+    def _decide(self, command: PDU, session: Session, transaction: Transaction | None) -> Decision:
+        if command.size > len(command.raw):
+            return Decision(False, False, UNREADABLE, "")
+        flow = session.flow
+        return self._policy.decide(Envelope(
+            command.details.get("path", ""), transaction.sender if transaction is not None else "", flow.client.host,
+            flow.server.host, session.authenticated))
+
+    def _finding(self, reply: PDU, command: PDU, session: Session) -> Finding:
+        transaction, status = session.transaction, reply.status
+        decision = self._decide(command, session, transaction)
+        enforced = self._enforce and not decision.allowed and reply.raw == DENIED
+        verdict, severity = outcome(decision, status, reply.details.get("enhanced", ""), enforced or transaction is not None)
+        recipient = command.details.get("path", "")
+        accepted = status[:1] == "2"
+        said = "accepted" if accepted else "refused by mailspy" if enforced else "refused"
+        tricks = f", by {' and '.join(decision.tricks)}" if decision.tricks else ""
+        return Finding(
+            "policy",
+            f"{'local delivery' if decision.local else 'relay'} to {recipient} {said} ({status}){tricks}",
+            {
+                "recipient": recipient,
+                "decision": "local" if decision.local else "relay",
+                "rule": decision.rule,
+                "sender": transaction.sender if transaction is not None else "",
+                "accepted": accepted,
+                "status": status,
+                "allowed": decision.allowed,
+                "verdict": verdict,
+                "severity": severity,
+                "host": decision.host,
+                "tricks": list(decision.tricks),
+                "enforced": enforced,
+            },
+            severity)
+
+
+plugin = RelayPlugin
