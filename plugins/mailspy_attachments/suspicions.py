@@ -45,9 +45,9 @@ _TURNING: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MARKS: Final = frozenset("\u061c\u200e\u200f")
 """Marks that belong to honest Arabic and Hebrew names; a name without such letters needs none."""
 _RIGHT_TO_LEFT: Final = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
-_HIDDEN: Final = re.compile("[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa0]"
-                            "|[\U000e0000-\U000e007f]|(?<=[ -~])[\u200c\u200d]|[\u200c\u200d](?=[ -~])")
-"""Characters without a width.  Joiners are honest between letters that they join, and never beside ASCII."""
+_HIDDEN: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060-\u2064\u3164\ufeff"
+                            "\uffa0]|[\U000e0000-\U000e007f]|(?<=[ -~])[\u200c\u200d]|[\u200c\u200d](?=[ -~])")
+"""Characters without a width, and controls.  Joiners are honest between letters that they join, and never beside ASCII."""
 _BLANKS: Final = re.compile(r"(?<!\s)\s{4,}+[^\s.]*+\.\s*+\w|\.\s{3,}+\w")
 """A run of blanks, then an extension.  Possessive, so that a name of blanks costs no more than another."""
 
@@ -80,6 +80,8 @@ def of_name(name: str) -> Iterator[Suspicion]:
     if _BLANKS.search(name):
         yield Suspicion("blank_run", "blanks before the extension")
     plain = _HIDDEN.sub("", _TURNING.sub("", name)).lower()
+    if not program_name(plain):
+        plain = name.partition("\0")[0].lower()  # what a reader sees that ends the name at a NUL
     if what := program_name(plain):
         extensions = [one.strip() for one in plain.rstrip(" .").split(".")[1:]]
         yield Suspicion("executable", f"the name is that of a {what}: .{extensions[-1]}")
