@@ -19,7 +19,7 @@ from inspector import PDU, Address, Direction, Finding, Flow, Kind, OptionError,
 from inspector.host import Hooks, Host
 from inspector.pipeline import Pipeline
 
-pytest.importorskip("tnefparse", reason="tnefparse is not installed: pip install mailspy[tnef]")
+pytest.importorskip("tnefparse", reason="tnefparse is not installed: pip install tnefparse")
 
 LINUX = Path("/proc/self/fd")
 
@@ -170,5 +170,5 @@ def test_where_no_process_can_be_begun(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_without_the_library_the_option_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "find_spec", lambda name: None)
-    with pytest.raises(OptionError, match=r"--open-tnef: the package tnefparse is missing; pip install mailspy\[tnef\]"):
+    with pytest.raises(OptionError, match=r"--open-tnef: the package tnefparse is missing; pip install tnefparse"):
         opener(tmp_path)

@@ -97,7 +97,7 @@ class Opener:
 
     def __init__(self, folder: Folder) -> None:
         if find_spec("tnefparse") is None:
-            raise OptionError("--open-tnef: the package tnefparse is missing; pip install mailspy[tnef]")
+            raise OptionError("--open-tnef: the package tnefparse is missing; pip install tnefparse")
         self._folder = folder
         self._flows: dict[int, list[Container]] = {}
         self._strikes = 0
