@@ -25,7 +25,7 @@ COMPILED = {
     "plugins/mailspy_logger": ("lines",),
     "plugins/mailspy_mime": ("addresses", "dates", "decoders", "doubts", "embedded", "entity", "fields", "leaf", "parameters",
                              "received", "scanner", "summary", "tree", "uuencode", "words", "yenc"),
-    "plugins/mailspy_relay": ("domains", "networks", "outcome", "policy", "route"),
+    "plugins/mailspy_relay": ("command", "domains", "networks", "outcome", "policy", "route"),
 }
 """What the traffic goes through, by folder."""
 BUILDING = frozenset({"bdist_wheel", "build", "build_ext", "install"})

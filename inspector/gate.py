@@ -1,8 +1,9 @@
 """Carrying verdicts out: which octets of a flow may leave, and what leaves in their place.
 
 Rules.  Only in use when some plugin judges.  A line leaves when it was judged; a body streams, but for the few octets of its end,
-which wait for the verdict on its message.  An answer in the server's place takes its turn among the server's replies, and the
-session reads it as if the server had sent it: what the session sees is what the client sees.
+which wait for the verdict on its message.  What is no longer read is judged once, before it leaves.  An answer in the server's
+place takes its turn among the server's replies, and the session reads it as if the server had sent it: what the session sees is
+what the client sees.
 
 Knows a session and its readers.  Must not know sockets or plugins.
 """
@@ -16,6 +17,10 @@ from inspector.session import Session
 from inspector.verdict import Answer, Close, Forward, Replace, Verdict
 
 _LINES: Final = frozenset({Kind.GREETING, Kind.COMMAND, Kind.REPLY, Kind.CONTINUATION, Kind.SASL_RESPONSE})
+
+
+HELD: Final = 2
+"""A lane holds so many times `Limits.held`: what its reader holds, and a line without end.  Past it the flow is ended."""
 
 
 class Lane:
@@ -74,6 +79,8 @@ class FlowGate:
         session = self.session
         if session is not None and self.closing is None:
             lane.release((session.client if client else session.server).safe)
+            if len(lane.held) > HELD * session.limits.held:
+                self.closing = Close()
         return lane.take()
 
     def rule(self, subject: PDU | Message, verdict: Verdict) -> None:

@@ -67,7 +67,8 @@ def judge_pdu(pdu: PDU, session: Session) -> Verdict | None:
     """Decides about a command, a reply or another line before it is sent on: a `Verdict`, or None.
 
     The strictest verdict wins, whatever the order of the plugins.  Called before `pdu_seen`, for every PDU; a verdict on a body
-    or an opaque PDU has no effect, but for `Close`.  In replay it is called too, and its verdict has no effect.
+    or an opaque PDU has no effect, but for `Close`.  When a flow can be read no further, live, an opaque PDU without octets is
+    judged, before anything unread leaves.  In replay it is called too, and its verdict has no effect.
     """
 
 

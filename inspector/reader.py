@@ -91,7 +91,12 @@ class Reader:
 
     @property
     def safe(self) -> int:
-        """Up to where the octets may be sent on while judges decide: what is read, less what could be the end of a message."""
+        """Up to where the octets may be sent on while judges decide: what is read, less what could be the end of a message.
+
+        Of a line, however long, nothing leaves before its end.
+        """
+        if self.step is Reader.long_line:
+            return self.offset
         waiting = self._content.waiting if self.step is Reader.content and self._content is not None else 0
         return self.offset + self._long - waiting
 

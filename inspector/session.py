@@ -142,9 +142,16 @@ class Session:
             self.anomaly("truncated", f"no reply came to {due[0] or 'an unknown command'}{more}")
 
     def give_up(self) -> None:
-        """Reads no further: the rest of both directions is passed on as it is."""
+        """Reads no further: the rest of both directions is passed on as it is, unless a judge closes the flow."""
         self.client.give_up()
         self.server.give_up()
+        self.judge_unread()
+
+    def judge_unread(self) -> None:
+        """What comes next is not read, or only guessed: asks the judges, live, before any of it leaves."""
+        if self.gate is not None and self.observer.judge is not None:
+            unread = PDU(self.number + 1, C2S, Kind.OPAQUE, self.phase, "", "", b"", 0, self.client.offset, self.time)
+            self.observer.judge(unread, self)
 
     # What plugins may call
 

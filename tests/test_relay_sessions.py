@@ -82,7 +82,7 @@ def test_the_members_of_the_event() -> None:
         S: 550 5.7.1 no relaying | relay_refused no local-domain matches
         S: 250 oh well          | open_relay no local-domain matches
         C: RCPT
-        S: 501 syntax           | refused_local no domain
+        S: 501 syntax           | relay_refused unreadable
     """)
     assert bob.event == "policy"
     assert bob.fields == {

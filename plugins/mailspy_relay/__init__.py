@@ -16,6 +16,7 @@ from inspector import (
     PDU,
     Answer,
     Close,
+    Direction,
     Finding,
     Kind,
     OptionError,
@@ -26,6 +27,7 @@ from inspector import (
     Verdict,
     hookimpl,
 )
+from mailspy_relay.command import begins, hidden, recipient
 from mailspy_relay.outcome import outcome
 from mailspy_relay.policy import UNREADABLE, Decision, Envelope, Policy
 
@@ -33,6 +35,8 @@ DENIED: Final = b"550 5.7.1 relaying denied by mailspy\r\n"
 """What the client gets in the server's place (RFC 3463 §3.8)."""
 BLIND: Final = b"421 4.7.0 mailspy: this session can no longer be read, and relaying is restricted\r\n"
 """What the client gets where recipients could pass unread."""
+HIDING: Final = b"421 4.7.0 mailspy: a recipient is hidden in this line, and relaying is restricted\r\n"
+"""What the client gets who sends a line that is two to some servers."""
 MAIL: Final = frozenset({"smtp", "lmtp"})
 BELOW: Final = "'.example' for all below it"
 JUDGING: Final = frozenset({"judge_pdu"})
@@ -80,10 +84,13 @@ class RelayPlugin:
     @hookimpl
     def judge_pdu(self, pdu: PDU, session: Session) -> Verdict | None:
         """Answers a RCPT that the policy forbids."""
+        if pdu.direction is not Direction.CLIENT_TO_SERVER or session.flow.protocol not in MAIL:
+            return None
         if pdu.kind is Kind.OPAQUE:
-            unread = pdu.direction == "C->S" and not session.tls and session.flow.protocol in MAIL
-            return Close(BLIND) if unread and self._enforce else None
-        if pdu.verb != "RCPT" or pdu.kind is not Kind.COMMAND or not self._enforce:
+            return None if session.tls else Close(BLIND)
+        if pdu.kind is not Kind.BODY and hidden(pdu.raw):
+            return Close(HIDING)
+        if pdu.kind is not Kind.COMMAND or not begins(pdu.raw):
             return None
         return None if self._decide(pdu, session, session.opening).allowed else Answer(DENIED)
 
@@ -94,11 +101,12 @@ class RelayPlugin:
             session.report(self._finding(pdu, pdu.command, session))
 
     def _decide(self, command: PDU, session: Session, transaction: Transaction | None) -> Decision:
-        if command.size > len(command.raw):
+        path = recipient(command.raw)
+        if path is None or command.size > len(command.raw):
             return Decision(False, False, UNREADABLE, "")
         flow = session.flow
         return self._policy.decide(Envelope(
-            command.details.get("path", ""), transaction.sender if transaction is not None else "", flow.client.host,
+            path, transaction.sender if transaction is not None else "", flow.client.host,
             flow.server.host, session.authenticated))
 
     def _finding(self, reply: PDU, command: PDU, session: Session) -> Finding:
@@ -106,15 +114,15 @@ class RelayPlugin:
         decision = self._decide(command, session, transaction)
         enforced = self._enforce and not decision.allowed and reply.raw == DENIED
         verdict, severity = outcome(decision, status, reply.details.get("enhanced", ""), enforced or transaction is not None)
-        recipient = command.details.get("path", "")
+        path = command.details.get("path", "")
         accepted = status[:1] == "2"
         said = "accepted" if accepted else "refused by mailspy" if enforced else "refused"
         tricks = f", by {' and '.join(decision.tricks)}" if decision.tricks else ""
         return Finding(
             "policy",
-            f"{'local delivery' if decision.local else 'relay'} to {recipient} {said} ({status}){tricks}",
+            f"{'local delivery' if decision.local else 'relay'} to {path} {said} ({status}){tricks}",
             {
-                "recipient": recipient,
+                "recipient": path,
                 "decision": "local" if decision.local else "relay",
                 "rule": decision.rule,
                 "sender": transaction.sender if transaction is not None else "",

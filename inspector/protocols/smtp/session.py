@@ -380,6 +380,7 @@ class SmtpSession(Session):
         if len(waiting) == 1 and waiting[0].verb == "DATA" and reader.step is not Reader.content:
             self._begin_content(waiting[0])
             reader.paused = False
+            self.judge_unread()
         else:
             self.give_up()
 
