@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from mailspy_attachments.rules import Candidate, Rules
 from mailspy_attachments.sizes import octets, shown
+from mime_kit import Listener, a_message
 from test_attachments import findings, listing, saver
 
-from inspector import OptionError
+from inspector import OptionError, Part
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(20)
 
@@ -70,6 +71,19 @@ def test_only_what_is_wanted_is_saved_and_told(tmp_path: Path) -> None:
     assert findings(plugin, "c.pdf", b"%PDF-1.4", content_type="application/pdf") == []
     assert [one.event for one in findings(plugin, "d.txt", b"text", content_type="text/plain")] == ["attachment"]
     assert len(listing(tmp_path)) == 4
+
+
+def test_a_name_that_is_not_wanted_is_not_even_read(tmp_path: Path) -> None:
+    plugin = saver(tmp_path, attachments_match=("name:*.pdf,size:>1k", "name:*.txt"))
+    message = a_message(Listener())
+    assert plugin.open_part(Part(message, "1", "image/png", filename="a.png"), message) is None
+    assert plugin.open_part(Part(message, "2", "image/png", filename="a.pdf"), message) is not None
+
+
+def test_what_is_too_large_and_not_wanted_is_not_told(tmp_path: Path) -> None:
+    plugin = saver(tmp_path, attachments_match=("type:image/*",), attachments_max_size="1k")
+    assert findings(plugin, "a.pdf", b"%PDF-1.4" + bytes(2000)) == []
+    assert [one.event for one in findings(plugin, "a.png", PNG + bytes(2000), content_type="image/png")] == ["attachment"]
 
 
 def test_the_detected_type_counts_too(tmp_path: Path) -> None:

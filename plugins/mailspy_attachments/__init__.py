@@ -86,7 +86,7 @@ class AttachmentsPlugin:
     def open_part(self, part: Part, message: Message) -> Sink | None:
         """A sink for a part that is a file."""
         desk = self._desk
-        if desk is None or not is_file(part):
+        if desk is None or not is_file(part) or not desk.wants(part):
             return None
         number = message.session.flow.number
         crossing = self._crossings.get(number)

@@ -34,11 +34,16 @@ class Desk:
 
     def __init__(self, folder: Folder, rules: Rules, detect: Detector, opener: Opener | None = None) -> None:
         self.opener = opener
+        """None when containers stay closed."""
         self.folder = folder
         self.rules = rules
         self.detect = detect
         self.full = False
         """Whether a quota of the run was told."""
+
+    def wants(self, part: Part) -> bool:
+        """Whether a part that begins can become a file that is wanted, or hold one."""
+        return self.opener is not None or self.rules.allow(Candidate(declared_names(part), (), 0, False))
 
 
 class Attachment:
@@ -100,7 +105,7 @@ class Attachment:
         self._look()
         if self._is_container():
             self._attempt(self._open)
-        if not self.trouble and not self._wanted(True):
+        if not self._wanted(True):
             self._give_up(UNWANTED)
         if not self.trouble:
             self._keep()
