@@ -18,6 +18,9 @@ ATOMS = [
     b"Content-Type: message/rfc822\r\n", b"Content-Transfer-Encoding: base64\r\n",
     b"Content-Transfer-Encoding: quoted-printable\r\n",
     b"Content-Disposition: attachment; filename*0=a; filename*1*=%41\r\n",
+    b"Content-Type: multipart/mixed; boundary=b; boundary=bb\r\n", b"Content-Type: text/plain; charset=utf-8\r\n",
+    b"Content-Transfer-Encoding: x-uuencode\r\n", b"Content-Transfer-Encoding: \"base64\"\r\n", b"begin 644 x\r\n", b"#86)C\r\n",
+    b"`\r\nend\r\n", b"=ybegin line=1 name=a\r\n", b"=yend size=1\r\n", b"From: a@b\r\n", b"Received: by a; b\r\n",
 ]
 
 

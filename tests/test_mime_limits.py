@@ -85,6 +85,25 @@ HOSTILE = {
                                 for n in range(99)) + b"--b\r\n" * 200_000,
     "rfc822": b"Content-Type: message/rfc822\r\n\r\n" * 30_000,
     "octets": bytes(range(256)) * 4_000,
+    "groups": b"To: " + b"a:" * 500_000 + b"\r\n\r\n",
+    "comments of addresses": b"To: " + b"(" * 1_000_000 + b"\r\n\r\n",
+    "signs": b"To: " + b"@ " * 500_000 + b"\r\n\r\n",
+    "backslashes": b'To: "' + b"\\" * 1_000_000 + b"\r\n\r\n",
+    "received": b"Received: by a; Mon, 23 Nov 2026 10:00:00 +0000\r\n" * 20_000 + b"\r\n",
+    "comments of Received": b"Received: " + b"(from " * 170_000 + b"\r\n\r\n",
+    "references": b"References: " + b"<a@b> " * 170_000 + b"\r\n\r\n",
+    "beginnings": b"\r\n" + b"begin 644 a\r\n" * 80_000,
+    "files": b"\r\n" + b"begin 644 a\r\nend\r\n" * 55_000,
+    "yEnc files": b"\r\n" + b"=ybegin name=a\r\n=yend size=0\r\n" * 33_000,
+    "short lines": b"\r\nbegin 644 a\r\n" + b"!80  \r\n" * 150_000,
+    "escapes": b"\r\n=ybegin line=1 name=a\r\n" + b"=j" * 500_000,
+    "readings": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"".join(
+        b"--b\r\nContent-Disposition: a; filename=%d; filename*=u''%d\r\nContent-Type: a/b\r\nContent-Type: b/c\r\n\r\n"
+        % (n, n) for n in range(10_000)),
+    "encoded messages": b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + (
+        b"--b\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nUQ==\r\n" * 12_000),
+    "four boundaries": b"Content-Type: multipart/mixed; boundary=b1; boundary=b2; boundary=b3; boundary=b4\r\n\r\n" + (
+        b"--b1\r\n--b4\r\n" * 80_000),
 }
 
 

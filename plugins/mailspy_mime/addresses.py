@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from mailspy_mime.limits import ADDRESSES, TOKEN
+from mailspy_mime.limits import ADDRESSES, TOKEN, WORDS
 from mailspy_mime.parameters import end_of_comment
 from mailspy_mime.words import text
 
@@ -38,12 +38,13 @@ def mailboxes(value: str) -> tuple[list[Mailbox], bool]:
 class _List:
     """A list in the course of being read."""
 
-    __slots__ = ("_address", "_comment", "_found", "_group", "_phrase", "_value")
+    __slots__ = ("_address", "_comment", "_found", "_group", "_phrase", "_unclosed", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
         self._found: list[Mailbox] = []
         self._group = ""
+        self._unclosed = False
         self._clear()
 
     def _clear(self) -> None:
@@ -53,11 +54,12 @@ class _List:
 
     def read(self) -> tuple[list[Mailbox], bool]:
         """All of it."""
-        value, place, end = self._value, 0, len(self._value)
-        while place < end:
+        value, place = self._value, 0
+        for _ in range(WORDS):
             token = _TOKEN.search(value, place)
             if token is None:
-                break
+                self._end()
+                return self._found, False
             place = token.end()
             quoted, angle, mark, word = token.groups()
             if mark == "(":
@@ -67,20 +69,19 @@ class _List:
             elif angle is not None:
                 self._address = angle
             elif quoted is not None and value.startswith("@", place):
-                self._phrase.append(token[0])
+                self._push(token[0])
             else:
-                self._push(word if quoted is None else _ESCAPED.sub(r"\1", quoted))
+                self._push(word if quoted is None else _ESCAPED.sub(r"\1", quoted[:8 * TOKEN]))
             if len(self._found) >= ADDRESSES:
-                return self._found, True
-        self._end()
-        return self._found, False
+                break
+        return self._found, True
 
     def _push(self, word: str) -> None:
         """A word; blanks around an @ are old syntax (RFC 5322 §4.4)."""
         phrase = self._phrase
-        if phrase and (word.startswith("@") or phrase[-1].endswith("@")):
+        if phrase and (word.startswith("@") or phrase[-1].endswith("@")) and len(phrase[-1]) < 4 * TOKEN:
             phrase[-1] += word
-        else:
+        elif len(phrase) < TOKEN:
             phrase.append(word)
 
     def _take_mark(self, mark: str) -> None:
@@ -93,9 +94,10 @@ class _List:
                 self._group = ""
 
     def _skip_comment(self, place: int) -> int:
-        end = end_of_comment(self._value, place)
+        end = -1 if self._unclosed else end_of_comment(self._value, place)
         if end < 0:
-            # Never closed: the mark alone is passed over.
+            # Never closed: the marks alone are passed over, this one and all that follow.
+            self._unclosed = True
             return place
         self._comment = self._comment or self._value[place:end - 1]
         return end

@@ -31,6 +31,9 @@ ADDRESSES: Final = 10_000
 """Addresses of one field that are told: a hundred times what Postfix delivers at once; Dovecot's parsers stop there too.
 Past it: not looked at."""
 
+WORDS: Final = 50_000
+"""Words and marks of one field of addresses: five for each of ADDRESSES.  Past it: not looked at."""
+
 REFERENCES: Final = 1_000
 """Message-Ids of one field that are told.  Past it: not looked at."""
 

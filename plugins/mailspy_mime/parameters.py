@@ -150,7 +150,11 @@ def _extended(value: str) -> tuple[bytes, str]:
     """`charset'language'percent-encoded` (RFC 2231 §4)."""
     charset, quote, rest = value.partition("'")
     _, second, encoded = rest.partition("'")
-    return (unquote_to_bytes(octets(encoded)), charset) if quote and second else (unquote_to_bytes(octets(value)), "")
+    return (_unquoted(encoded), charset) if quote and second else (_unquoted(value), "")
+
+
+def _unquoted(value: str) -> bytes:
+    return unquote_to_bytes(octets(value)) if "%" in value else octets(value)
 
 
 def _continued(parameters: Parameters, name: str) -> tuple[bytes, str]:
@@ -164,7 +168,7 @@ def _continued(parameters: Parameters, name: str) -> tuple[bytes, str]:
         elif (value := parameters.get(key + "*")) is None:
             break
         elif number:
-            pieces.append(unquote_to_bytes(octets(value)))
+            pieces.append(_unquoted(value))
         else:
             piece, charset = _extended(value)
             pieces.append(piece)
