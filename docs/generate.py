@@ -234,6 +234,8 @@ def cli() -> str:
               ("`mailspy replay FILE…`", "The annotated view of captures.", cli_options.REPLAY),
               ("`mailspy show FILE`", "What is in a message, of a capture, an `.eml` file or a mailbox.", cli_options.SHOW),
               ("`mailspy export FILE…`", "The messages of captures, or of other mail files, as files.", cli_options.EXPORT),
+              ("`mailspy relay-test HOST[:PORT]`", "Asks an SMTP server, in all classic forms, whether it would relay.",
+               cli_options.RELAY_TEST),
               ("`mailspy demo`", "Servers, a client and mail of our own.", cli_options.DEMO)]
     groups += [(f"Plugin `{name}`", "For the live proxy, replay and demo.", [one for one in own if one.plugin == name])
                for name in PLUGINS if any(one.plugin == name for one in own)]
@@ -247,7 +249,8 @@ def cli() -> str:
                          if one.name not in cli_options.HIDDEN])]
     parts += ["## Exit codes\n", table(("code", "meaning"), [
         ("0", "done; for the live proxy, ended by a signal"),
-        ("1", "a fault of mailspy's own (`MAILSPY_DEBUG=1` shows where), or a disk that `export` could not write to"),
+        ("1", "a fault of mailspy's own (`MAILSPY_DEBUG=1` shows where), or a disk that `export` could not write to; "
+         "of `relay-test`: the server would relay against the policy"),
         ("2", "something that you can mend: one line on standard error says what, where and how"),
         ("130", "Ctrl-C where no proxy was running")])]
     return "\n".join(parts)

@@ -56,15 +56,15 @@ def default_file() -> Path:
     return Path(user_config_dir("mailspy")) / FILE_NAME
 
 
-def read_file(path: str | None) -> tuple[str, dict[str, Any]]:
-    """The name and the tables of the file named, or of the default one, if there is one.  Raises OptionError."""
+def read_file(path: str | None, option: str = "--config") -> tuple[str, dict[str, Any]]:
+    """The name and the tables of the file that the option names, or of the default one, if there is one.  Raises OptionError."""
     file = default_file() if path is None else Path(path)
     try:
         content = file.read_bytes()
     except FileNotFoundError:
         if path is None:
             return str(file), {}
-        raise OptionError(f"--config {path}: there is no such file") from None
+        raise OptionError(f"{option} {path}: there is no such file") from None
     except OSError as error:
         raise OptionError(f"{file}: cannot be read: {error.strerror}") from error
     try:

@@ -67,9 +67,9 @@ def port_number(where: str, text: str, least: int = 1) -> int:
     raise OptionError(f"{where}: {text or 'nothing'} is no port; a port is a number from {least} to 65535")
 
 
-def parse_upstream(text: str, protocols: Sequence[Protocol], forced: str = "") -> Upstream:
-    """`pop.example:110`, `pop3://pop.example`, `[2001:db8::1]:25`.  Raises OptionError."""
-    where = f"--upstream {text}"
+def parse_upstream(text: str, protocols: Sequence[Protocol], forced: str = "", option: str = "--upstream") -> Upstream:
+    """`pop.example:110`, `pop3://pop.example`, `[2001:db8::1]:25`.  Raises OptionError, naming the option."""
+    where = f"{option} {text}"
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "", text

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from inspector.cli import usage
 from inspector.cli.address import make_paths
 from inspector.cli.mail import export, show
+from inspector.cli.relaytest import relay_test
 from inspector.cli.start import Run, Setup
 from inspector.errors import OptionError
 from inspector.host import Loaded
@@ -157,6 +158,6 @@ def help_(setup: Setup, values: Values) -> int:
 
 
 ACTIONS: Final[Mapping[str, Any]] = {
-    "live": live, "replay": replay, "show": show, "export": export, "demo": demo, "phases": phases, "plugins": plugins,
-    "completion": completion, "help": help_,
+    "live": live, "replay": replay, "show": show, "export": export, "relay-test": relay_test, "demo": demo,
+    "phases": phases, "plugins": plugins, "completion": completion, "help": help_,
 }

@@ -60,6 +60,15 @@ EXPORT: Final = (
     Option("lf", "write LF for each CRLF, as mail stores on Unix do", bool, False),
 )
 
+RELAY_TEST: Final = (
+    Option("policy", "the policy from this TOML file: local-domain and the like; else mailspy.toml, else nobody may relay",
+           metavar="FILE"),
+    Option("recipient", "to whom the server is asked to relay; nothing is sent there", str, "relay-test@example.org", "ADDRESS"),
+    Option("sender", "the stranger in whose name it is asked", str, "relay-test@example.net", "ADDRESS"),
+    Option("helo", "the name to greet with; else the address of this machine", metavar="NAME"),
+    Option("timeout", "seconds to wait for a connection, and for each reply", float, 30.0, "SECONDS"),
+)
+
 COMMANDS: Final = {"replay": REPLAY, "demo": DEMO}
 """The commands that have options of their own in the configuration."""
 
@@ -68,7 +77,7 @@ HIDDEN: Final = frozenset({"transport"})
 NOT_IN_FILES: Final = frozenset({"config", "read"})
 """Options that only the command line takes."""
 CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted"), "envelope": ("headers", "json")}
-LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0}
+LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "timeout": 0.001}
 """The smallest value that makes sense."""
 
 

@@ -27,7 +27,7 @@ from inspector.text import sanitise
 
 EARLY: Final = ("plugin", "disable", "config")
 """Options that are read before the others: they decide which options there are."""
-RESERVED: Final = {"help", "help_all", "version", "phases", "plugins", "completion", "show", "export", *COMMANDS}
+RESERVED: Final = {"help", "help_all", "version", "phases", "plugins", "completion", "show", "export", "relay_test", *COMMANDS}
 """Names that no plugin's option can have, beside those of the program's own options."""
 
 

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from inspector.cli import usage
-from inspector.cli.options import CHOICES, COMMON, DEMO, EXPORT, HIDDEN, LEAST, LIVE, REPLAY, SHORT, SHOW
+from inspector.cli.options import CHOICES, COMMON, DEMO, EXPORT, HIDDEN, LEAST, LIVE, RELAY_TEST, REPLAY, SHORT, SHOW
 from inspector.cli.options import COMMANDS as RUNNING
 from inspector.cli.start import Setup
 from inspector.config import hint
@@ -148,6 +148,10 @@ def _export(_: Setup) -> list[click.Parameter]:
     return [files, *map(parameter, EXPORT)]
 
 
+def _relay_test(_: Setup) -> list[click.Parameter]:
+    return [click.Argument(["server"], required=True, metavar="HOST[:PORT]"), *map(parameter, RELAY_TEST)]
+
+
 def _demo(_: Setup) -> list[click.Parameter]:
     return list(map(parameter, DEMO))
 
@@ -179,6 +183,7 @@ def _nothing(_: Setup) -> list[click.Parameter]:
 
 
 _LOADING: Final = {"show": ("plugin", "disable", "config", "json"), "export": ("plugin", "disable", "config"),
+                   "relay-test": ("plugin", "disable", "config", "json"),
                    "phases": ("plugin", "disable", "config"), "plugins": ("plugin", "disable", "config", "json"),
                    "completion": ("config",), "help": ("plugin", "disable", "config")}
 """Which common options the commands take that run no pipeline."""
@@ -187,6 +192,7 @@ COMMANDS: Final[tuple[tuple[str, str, Callable[[Setup], list[click.Parameter]]],
     ("replay", "The annotated view of captures: pcapng or pcap, from any program.", _replay),
     ("show", "What is in a message, of a capture, an .eml file or a mailbox: header, tree, texts.", _show),
     ("export", "The messages of captures as files, as a mailbox or as a maildir, exactly as they crossed.", _export),
+    ("relay-test", "Asks an SMTP server that you run, in all classic forms, whether it would relay; sends no mail.", _relay_test),
     ("demo", "Servers, a client and mail of our own: everything, with nothing else needed.", _demo),
     ("phases", "The phases of a protocol, as text or as a diagram.", _phases),
     ("plugins", "What is loaded: each plugin with its origin, hooks and options.", _nothing),

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from inspector.cli.options import COMMON, DEMO, EXPORT, HIDDEN, LIVE, REPLAY, SHORT, SHOW
+from inspector.cli.options import COMMON, DEMO, EXPORT, HIDDEN, LIVE, RELAY_TEST, REPLAY, SHORT, SHOW
 from inspector.options import Option
 from inspector.text import sanitise
 
@@ -31,7 +31,8 @@ Live, replay and demo:
   --log FILE                         also to a file; JSON if it ends in .json
   --plugin FILE.py, --disable NAME   load a plugin; leave one out
 Commands: replay, show (what is in a message), export (messages as files),
-  demo, phases (diagrams), plugins, completion (for your shell), help
+  relay-test (is a server an open relay?), demo, phases (diagrams), plugins,
+  completion (for your shell), help
 Everything else, options of plugins too: mailspy --help-all
 """
 
@@ -43,6 +44,7 @@ COMMANDS: Final = (
     ("replay FILE…", "the annotated view of captures: pcapng or pcap, from any program"),
     ("show FILE", "what is in a message, of a capture, an .eml file or a mailbox: header, tree, texts"),
     ("export FILE…", "the messages of captures as .eml files, mailbox or maildir, exactly as they crossed"),
+    ("relay-test HOST[:PORT]", "asks an SMTP server that you run whether it would relay, in all classic forms; sends no letter"),
     ("demo", "servers, a client and mail of our own, nothing else needed"),
     ("phases [NAME]", "the phases of a protocol, as text or as a diagram (--format text, mermaid, svg)"),
     ("plugins", "what is loaded: hooks and options of each plugin (--json)"),
@@ -56,7 +58,8 @@ def everything(plugins: Iterable[Option]) -> str:
     parts = ["Usage: mailspy [OPTIONS] [COMMAND]\n\nWithout a command it is the live proxy.\n",
              _rows("Commands", COMMANDS), _group("Live", LIVE),
              _group("Live, replay and demo; before or after the command's name", COMMON),
-             _group("replay", REPLAY), _group("show", SHOW), _group("export", EXPORT), _group("demo", DEMO)]
+             _group("replay", REPLAY), _group("show", SHOW), _group("export", EXPORT),
+             _group("relay-test", RELAY_TEST), _group("demo", DEMO)]
     by_plugin: dict[str, list[Option]] = {}
     for option in plugins:
         by_plugin.setdefault(option.plugin, []).append(option)

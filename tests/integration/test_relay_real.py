@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import smtplib
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from .conftest import BothWays, Proxied
-from .harness import Run
+from .harness import Run, command, environment, parsed
 from .servers import HOME, HOP, USERS, Postfix
 from .test_smtp_real import MICHEL, PIERRE, hello
 
@@ -21,8 +23,8 @@ def policed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FORMS = (PIERRE, "postmaster", FOREIGN, f"x%elsewhere.example@{HOME}", f"elsewhere.example!x@{HOME}",
-         f"x@elsewhere.example@{HOME}", f'"x@elsewhere.example"@{HOME}', f"@{HOME}:x@elsewhere.example", f"@elsewhere.example:{PIERRE}", "elsewhere.example!x",
-         '"x%elsewhere.example"', "x@[192.0.2.1]")
+         f"x@elsewhere.example@{HOME}", f'"x@elsewhere.example"@{HOME}', f"@{HOME}:x@elsewhere.example",
+         f"@elsewhere.example:{PIERRE}", "elsewhere.example!x", '"x%elsewhere.example"', "x@[192.0.2.1]")
 """Recipients in all forms."""
 
 
@@ -75,3 +77,31 @@ def test_who_has_logged_in_may_relay(proxied: Proxied, postfix: Postfix, monkeyp
         smtp.rcpt(FOREIGN)
     assert [(event["verdict"], event["rule"], event["enforced"]) for event in run.events("policy")] == [
         ("relay_refused", "no local-domain matches", True), ("refused_local", "authenticated", False)]
+
+
+def test_postfix_is_tested(postfix: Postfix, tmp_path: Path) -> None:
+    """`relay-test` asks Postfix in every form; it relays in none, and has got no letter."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f'local-domain = ["{HOME}", "{HOP}"]\n')
+    logged = postfix.daemon.log.read_text(errors="replace")
+    done = subprocess.run([*command(), "relay-test", f"127.0.0.1:{postfix.smtp.port}", "--policy", str(policy), "--json"],
+                          cwd=tmp_path, env=environment(tmp_path), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    found = parsed(done.stdout.decode())
+    assert len(found) >= 19
+    assert {row["verdict"] for row in found} == {"relay_refused"}
+    news = postfix.daemon.log.read_text(errors="replace").removeprefix(logged)
+    assert "NOQUEUE: reject: RCPT" in news
+    assert "postfix/cleanup" not in news
+
+
+def test_a_postfix_that_relays_is_found(postfix: Postfix, tmp_path: Path) -> None:
+    """The same Postfix has local users in the eyes of a policy that knows fewer domains: what it accepts is a breach."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text('local-domain = ["other.example"]\n')
+    done = subprocess.run([*command(), "relay-test", f"127.0.0.1:{postfix.smtp.port}", "--policy", str(policy), "--json",
+                           "--recipient", PIERRE], cwd=tmp_path, env=environment(tmp_path), capture_output=True, timeout=60,
+                          check=False)
+    assert done.returncode == 1, done.stderr.decode()
+    opened = [row["form"] for row in parsed(done.stdout.decode()) if row["verdict"] == "open_relay"]
+    assert "stranger to stranger" in opened
