@@ -1,7 +1,7 @@
 """Writes the captures that the pages work with: `python docs/samples.py samples`.
 
 The sheet's POP3 session (III.4), a message with a dot alone on a line (III.7), michel's letter to pierre (II.5), and a
-server that is asked to relay (II.6), each as mailspy itself would have saved it, at a fixed time.
+server that is asked to relay (II.6), each as mailspy itself would have saved it, at a fixed time; and a message file.
 
 Knows the dialogues.  Must not know what mailspy makes of them.
 """
@@ -55,6 +55,24 @@ SAMPLES: Final = {"pop3-sheet": ("pop3", 110, SHEET), "pop3-dot": ("pop3", 110, 
                   "smtp-relay": ("smtp", 25, RELAY)}
 
 
+WAY: Final = """\
+Received: from mx.example.net (mx.example.net [192.0.2.7])
+\tby mda.example.net (Postfix) with LMTP id 3
+\tfor <bob@example.net>; Mon, 23 Nov 2026 10:00:05 +0000 (UTC)
+Received: from mta.example.org (mta.example.org [192.0.2.5])
+\tby mx.example.net with ESMTPS id 2; Mon, 23 Nov 2026 11:00:04 +0100
+Received: from alice.home (alice.home [192.0.2.1])
+\tby mta.example.org with ESMTPSA id 1; Mon, 23 Nov 2026 10:00:01 +0000
+From: alice@example.org
+To: bob@example.net
+Subject: The way of a message
+Date: Mon, 23 Nov 2026 09:59:59 +0000
+
+Stored and forwarded.
+"""
+"""A message as it arrives, with the marks of those who carried it."""
+
+
 class Nobody:
     """An observer that is not interested."""
 
@@ -81,6 +99,7 @@ def write(folder: Path) -> None:
         inspector = Pipeline(Nobody()).open(flow)  # type: ignore[arg-type]
         _play(inspector, capture, script)
         capture.close()
+    (folder / "way.eml").write_bytes(WAY.replace("\n", "\r\n").encode())
 
 
 def _play(inspector: Inspector, capture: CaptureWriter, script: tuple[str, ...]) -> None:

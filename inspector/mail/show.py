@@ -85,6 +85,7 @@ def as_json(letter: Letter) -> str:
     return json.dumps({
         **envelope.described(letter),
         "headers": [{"name": name, "value": value} for name, value in headers(letter)],
+        "hops": _plain(letter.fields.get("hops", [])),
         "tree": _branches(letter),
         "texts": [{"part": leaf.part.number, "content_type": sanitise(leaf.part.content_type), "text": readable(leaf),
                    "cut": leaf.text is not None and leaf.text.cut} for leaf in texts(letter)],
@@ -100,9 +101,9 @@ def _branches(letter: Letter) -> list[dict[str, Any]]:
         level = top
         for number, kind in leaf.part.within:
             branch = {"part": number, "content_type": sanitise(kind)}
-            if not level or "parts" not in level[-1] or not branch.items() <= level[-1].items():
-                level.append({**branch, "parts": []})
-            level = level[-1]["parts"]
+            if not level or not branch.items() <= level[-1].items():
+                level.append(branch)
+            level = level[-1].setdefault("parts", [])
         level.append({"part": leaf.part.number, **{name: _plain(value) for name, value in leaf.fields.items()
                                                    if name not in ("message", "part")}})
     return top
@@ -159,6 +160,8 @@ class Screen:
                 for one in told["rcpt_to"][:VALUES]) or "?") + (" …" if len(told["rcpt_to"]) > VALUES else ""), "dim")
         for name, value in headers(letter):
             self._field(name, value, "bold" if name == "Subject" else "")
+        for number, hop in enumerate(letter.fields.get("hops", [])):
+            self._field("" if number else "Way", sanitise(_hop(hop)), "dim")
 
     def _field(self, name: str, value: str, style: str) -> None:
         self._line((f"{name:<{LEFT}}", "cyan"), (value, style))
@@ -190,10 +193,18 @@ class Screen:
         self._line((f"{'N°':>4}  {'flow':>4}  {'verb':<4}  {'octets':>11}  {'from':<30}  subject", "dim"))
 
 
+def _hop(hop: dict[str, Any]) -> str:
+    """`alice.home → mx.example.org  ESMTPS  +2 s`."""
+    ends = f"{hop.get('from') or hop.get('ip') or '?'} → {hop.get('by', '?')}"
+    delay = f"{hop['delay']:+,} s" if hop.get("delay") is not None else ""
+    return "  ".join(filter(None, (ends, hop.get("with", ""), delay)))
+
+
 def _tree(letter: Letter) -> Tree:
     """The tree of a message, drawn."""
     root = Tree(Text("message", style="dim"), guide_style="dim")
     open_: list[tuple[tuple[str, str], Tree]] = []
+    last: tuple[tuple[str, str], Tree] | None = None
     for leaf in letter.leaves:
         path = leaf.part.within
         common = 0
@@ -201,9 +212,13 @@ def _tree(letter: Letter) -> Tree:
             common += 1
         del open_[common:]
         for number, kind in path[common:]:
+            if last is not None and last[0] == (number, kind):
+                open_.append(last)  # a text with files in it
+                continue
             place = open_[-1][1] if open_ else root
             open_.append(((number, kind), place.add(Text.assemble((f"{number} " if number else "", "bold"), sanitise(kind)))))
-        (open_[-1][1] if open_ else root).add(_label(leaf))
+        node = (open_[-1][1] if open_ else root).add(_label(leaf))
+        last = last if last is not None and last in open_ else ((leaf.part.number, leaf.part.content_type), node)
     return root
 
 
@@ -220,6 +235,7 @@ def _label(leaf: Leaf) -> Text:
     if not fields.get("complete", False):
         label.append(" · cut short", "red")
     if candidates := fields.get("candidates"):
-        label.append(f" · ambiguous: {sanitise(str(candidates))}"[:400], "red")
+        readings = "; ".join(f"{name.replace('_', ' ')} {' | '.join(values)}" for name, values in candidates.items())
+        label.append(f" · ambiguous: {sanitise(readings)}"[:400], "red")
     return label
 
