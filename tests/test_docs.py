@@ -107,7 +107,7 @@ def test_every_module_has_its_room() -> None:
 
 LAYERS = (
     ("cli", "demo", "__main__"),
-    ("live", "replay", "output", "console", "config", "diagram", "heap", "mail"),
+    ("live", "replay", "output", "console", "config", "diagram", "heap", "mail", "relaytest"),
     ("host",),
     ("pipeline", "gate", "mask"),
     ("protocols",),

@@ -21,7 +21,7 @@ STYLES: Final = {"open_relay": "bold red", "relay_refused": "green", "no_reply":
 
 
 def as_json(result: Result, server: Address) -> bytes:
-    """A line of JSON; its members are told in docs/reference/json.md."""
+    """A line of JSON; its members are told in docs/howto/relay-test.md."""
     reply, told = result.reply, result.finding.fields if result.finding is not None else {}
     return msgspec.json.encode({
         "event": "relay_test", "server": str(server), "form": result.form.name, "sender": sanitise(result.form.sender),
