@@ -166,17 +166,19 @@ class QuotedPrintable:
         soft = _SOFT_BREAK.search(data, data.rfind(b"\n") + 1)
         if soft is not None:
             self._skipping, self._carry = True, b""
-            return binascii.a2b_qp(data[:soft.end()])
+            return self._decode(data[:soft.end()])
         cut = len(data) - _unfinished(data)
         self._carry = data[cut:]
-        data = data[:cut]
-        if not self.broken and _WRONG.search(data) is not None:
-            self.broken = True
-        return binascii.a2b_qp(data)
+        return self._decode(data[:cut])
 
     def finish(self) -> bytes:
         """The rest: an escape that was cut short is kept as it is, a soft break at the end dropped."""
-        return binascii.a2b_qp(self._carry)
+        return self._decode(self._carry)
+
+    def _decode(self, data: bytes) -> bytes:
+        if not self.broken and _WRONG.search(data) is not None:
+            self.broken = True
+        return binascii.a2b_qp(data)
 
 
 def _unfinished(data: bytes) -> int:

@@ -8,13 +8,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-import webencodings  # type: ignore[import-untyped]
-
 from mailspy_mime.doubts import NONE, Candidates, Doubts, listed
 from mailspy_mime.fields import Again, Fields
 from mailspy_mime.limits import PARAMETERS, READINGS, TOKEN
 from mailspy_mime.parameters import boundaries, decoded, parse, readings
-from mailspy_mime.words import text
+from mailspy_mime.words import lookup, text
 
 IDENTITY: Final = frozenset({"", "7bit", "8bit", "binary"})
 """Encodings that change nothing: the only ones that a container may have (RFC 2045 §6.4)."""
@@ -161,7 +159,7 @@ def _content_type(value: str) -> ContentType:
             doubts += (("long_boundary", f"{len(every[0])} octets: {every[0][:_BOUNDARY].decode('ascii', 'replace')}…"),)
         return ContentType(name, boundaries=every, doubts=doubts)
     charset = decoded(structured.parameters, "charset")[:TOKEN].lower()
-    if charset and webencodings.lookup(charset) is None:
+    if charset and lookup(charset) is None:
         doubts += (("unknown_charset", charset),)
     return ContentType(name, charset, readings(structured, "name"), doubts=doubts)
 

@@ -32,13 +32,18 @@ def text(value: str) -> str:
 
 def to_text(encoded: bytes, charset: str) -> str:
     """Octets as text in a named character set; as UTF-8 if there is no such set."""
-    encoding = webencodings.lookup(charset) if 0 < len(charset) <= _LABEL else None
+    encoding = lookup(charset)
     if encoding is None:
         return encoded.decode("utf-8", "backslashreplace")
     try:
         return str(encoding.codec_info.decode(encoded, "replace")[0])
     except (ValueError, LookupError):
         return encoded.decode("latin-1")
+
+
+def lookup(charset: str) -> webencodings.Encoding | None:
+    """The character set of a label, whatever it holds; None if there is none."""
+    return webencodings.lookup(charset) if 0 < len(charset) <= _LABEL and charset.isascii() else None
 
 
 def _visible(value: str) -> str:
