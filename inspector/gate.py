@@ -83,6 +83,11 @@ class FlowGate:
                 self.closing = Close()
         return lane.take()
 
+    def forget(self) -> None:
+        """The flow is closing: what has come from the server and not left never will.  The session reads the farewell next."""
+        if self.session is not None:
+            self.session.server.buffer = b""
+
     def rule(self, subject: PDU | Message, verdict: Verdict) -> None:
         """A judge has spoken about the PDU or the message in hand."""
         if isinstance(verdict, Close):

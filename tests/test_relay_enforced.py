@@ -10,6 +10,7 @@ from dialogue import pieces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mailspy_relay import BLIND, DENIED, HIDING, RelayPlugin
+from mailspy_relay.command import recipient
 from test_relay_sessions import Ear
 
 from inspector import Address, Flow, Options
@@ -17,6 +18,7 @@ from inspector.gate import FlowGate
 from inspector.host import Hooks, Host
 from inspector.limits import DEFAULT, Limits
 from inspector.pipeline import Pipeline
+from inspector.protocols.smtp import grammar
 
 CLIENT, SERVER = True, False
 Steps = list[tuple[bool, bytes]]
@@ -222,3 +224,17 @@ def test_replies_keep_their_order(commands: list[bytes], seed: int) -> None:
             for more in rest.splitlines():
                 wire.play([(SERVER, b"500 " + more[:4] + b"\r\n")], "random", chance.randrange(99))
     assert wire.client.removeprefix(GREETED).splitlines() == [line.rstrip(b"\r\n") for line in wanted]
+
+
+PIECES = [b"RCPT", b"TO", b"ORCPT=", b"a", b"cnam.fr", b"victim.example", *(bytes([octet]) for octet in b' \t:<>"\\@%,=()[]\r\0\xff')]
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(PIECES), max_size=14))
+def test_what_is_judged_is_what_is_shown(pieces: list[bytes]) -> None:
+    """A line that is read at all is read like the grammar of the session reads it."""
+    line = b"RCPT TO:" + b"".join(pieces) + b"\r\n"
+    found = recipient(line)
+    reading = grammar.command_line(line, len(line))
+    if found is not None and reading.command.verb == "RCPT":
+        assert found == reading.details["path"]

@@ -185,8 +185,10 @@ class JudgedRelay(Relay):
         gate.take_turns()
         self._flush()
         to_server, to_client = gate.leaves(True), gate.leaves(False)
-        if gate.closing is not None:
+        if gate.closing is not None and gate.closing.farewell:
             to_client += gate.closing.farewell
+            gate.forget()
+            inspector.feed(False, gate.closing.farewell, time)
         if to_server:
             self.send(True, to_server)
         if to_client:

@@ -61,12 +61,16 @@ def test_recipients_among_pipelined_commands(guarded: tuple[Peers, Proxy]) -> No
 
 
 def test_a_hidden_recipient_ends_the_flow(guarded: tuple[Peers, Proxy]) -> None:
-    """The client is told why; the server gets an abort."""
+    """The client is told why; the server gets an abort; the replay tells the same."""
     peers, proxy = guarded
     client, server = hello(peers, proxy)
     client.sendall(b"NOOP\rRCPT TO:<x@victim.example>\r\n")
     assert rest(client).startswith(b"421 4.7.0 mailspy: ")
     assert ending(server) == "reset"
+    client.close()
+    until(lambda: proxy.events("flow_closed"), "the end of the flow", 3)
+    proxy.stop()
+    assert proxy.replay() == proxy.events()
 
 
 def test_watching_alone_is_no_judging(tmp_path: Path, transport: str) -> None:
