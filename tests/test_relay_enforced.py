@@ -226,7 +226,8 @@ def test_replies_keep_their_order(commands: list[bytes], seed: int) -> None:
     assert wire.client.removeprefix(GREETED).splitlines() == [line.rstrip(b"\r\n") for line in wanted]
 
 
-PIECES = [b"RCPT", b"TO", b"ORCPT=", b"a", b"cnam.fr", b"victim.example", *(bytes([octet]) for octet in b' \t:<>"\\@%,=()[]\r\0\xff')]
+PIECES = [b"RCPT", b"TO", b"ORCPT=", b"a", b"cnam.fr", b"victim.example",
+          *(bytes([octet]) for octet in b' \t:<>"\\@%,=()[]\r\0\xff')]
 
 
 @settings(max_examples=500)
