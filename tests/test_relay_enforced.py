@@ -141,6 +141,7 @@ def test_recipients_behind_a_chunk() -> None:
     b"RCPT TO:<x@victim.example\0@cnam.fr>\r\n", b"RCPT TO:<x@victim.example\r@cnam.fr>\r\n",
     b"RCPT TO:<<x@victim.example>>\r\n", b"RCPT TO:pierre <x@victim.example>\r\n", b"RCPT TO:<pierre>x@victim.example\r\n",
     b"RCPT TO:(x) <x@victim.example>\r\n", b"RCPT TO:<b@cnam.fr> , <x@victim.example>\r\n",
+    b'RCPT TO: x="@victim.example\r\n', b"RCPT TO: x=@victim.example\r\n",
 ])
 def test_no_spelling_gets_through(line: bytes) -> None:
     """What some server could read as a recipient elsewhere is not sent on."""

@@ -10,7 +10,7 @@ from typing import Final
 
 _RCPT: Final = re.compile(
     rb"\s*RCPT\s+TO\s*:[ \t]*"
-    rb"(?:<((?:\"(?:\\.|[^\"\\])*\"|[^\"<>\r\n])*)>|([^\s<>\"]*))"
+    rb"(?:<((?:\"(?:\\.|[^\"\\])*\"|[^\"<>\r\n])*)>|([^\s<>\"]+))"
     rb"(?:[ \t]+[A-Za-z0-9][A-Za-z0-9-]*(?:=[^\s<>]*)?)*[ \t]*\r?\n?", re.IGNORECASE | re.DOTALL)
 _BEGINS: Final = re.compile(rb"\s*RCPT\b", re.IGNORECASE)
 _HIDDEN: Final = re.compile(rb"\r\s*RCPT\b", re.IGNORECASE)
