@@ -10,7 +10,7 @@ from dialogue import pieces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mailspy_relay import BLIND, DENIED, HIDING, RelayPlugin
-from mailspy_relay.command import recipient
+from mailspy_relay.command import hidden, recipient
 from test_relay_sessions import Ear
 
 from inspector import Address, Flow, Options
@@ -240,3 +240,12 @@ def test_what_is_judged_is_what_is_shown(pieces: list[bytes]) -> None:
     reading = grammar.command_line(line, len(line))
     if found is not None and reading.command.verb == "RCPT":
         assert found == reading.details["path"]
+
+
+@pytest.mark.parametrize("line", [
+    b"NOOP" + b"\r" * 10**6, b"NOOP" + b"\r " * 10**6, b"RCPT TO:<a>" + b" " * 10**6 + b"<", b"RCPT TO:<a>" + b" a=b" * 10**5 + b" <",
+    b"RCPT TO:<" + b'"' * 10**6, b"RCPT TO:<" + b"\\" * 10**6, b" " * 10**6 + b"x", b"NOOP" + b"\rRCP" * 10**5])
+def test_a_hostile_line_is_read_in_linear_time(line: bytes) -> None:
+    """A quadratic reading would not end before the test does."""
+    assert recipient(line) is None
+    assert not hidden(line)

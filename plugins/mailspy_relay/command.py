@@ -13,7 +13,7 @@ _RCPT: Final = re.compile(
     rb"(?:<((?:\"(?:\\.|[^\"\\])*\"|[^\"<>\r\n])*)>|([^\s<>\"]+))"
     rb"(?:[ \t]+[A-Za-z0-9][A-Za-z0-9-]*(?:=[^\s<>]*)?)*[ \t]*\r?\n?", re.IGNORECASE | re.DOTALL)
 _BEGINS: Final = re.compile(rb"\s*RCPT\b", re.IGNORECASE)
-_HIDDEN: Final = re.compile(rb"\r\s*RCPT\b", re.IGNORECASE)
+_HIDDEN: Final = re.compile(rb"\r[^\S\r]*RCPT\b", re.IGNORECASE)
 
 
 def recipient(line: bytes) -> str | None:
