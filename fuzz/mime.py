@@ -12,6 +12,7 @@ import random
 import sys
 from hashlib import sha256
 from pathlib import Path
+from unicodedata import category
 
 import atheris
 
@@ -51,7 +52,7 @@ class Listener(Session):
 
     def anomaly(self, name: str, detail: str, pdu: object = None) -> None:
         """Kept."""
-        assert detail.isprintable(), detail
+        assert detail.isprintable() or all(mark.isprintable() or category(mark) == "Zs" for mark in detail), detail
         self.told.append((name, detail))
 
     def report(self, finding: Finding) -> None:
