@@ -140,7 +140,7 @@ def grow() -> None:
         def report(self, finding: object) -> None:
             """Nothing."""
 
-        def open_part(self, part: object, message: object) -> None:  # type: ignore[override]
+        def open_part(self, part: object, message: object) -> None:
             """Nobody."""
 
     session = Deaf(Flow(1, Address("192.0.2.1", 1), Address("192.0.2.2", 25), 0, "smtp"), None, Limits(),  # type: ignore[arg-type]
