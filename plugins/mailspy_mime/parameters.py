@@ -116,6 +116,9 @@ def readings(value: Structured, name: str) -> tuple[str, ...]:
     """All that readers may take for the value of a parameter, ours first: plain, extended, continued, given again."""
     parameters = value.parameters
     found = [decoded(parameters, name)]
+    if any("*" in key for key in parameters):
+        joined, charset = _joined(parameters, name)
+        found.append(to_text(joined[:4 * NAME], charset)[:NAME])
     if len(parameters) > 1 or value.again:
         found.append(_short(parameters.get(name, "")))
         if name + "*" in parameters:
@@ -155,6 +158,25 @@ def _extended(value: str) -> tuple[bytes, str]:
 
 def _unquoted(value: str) -> bytes:
     return unquote_to_bytes(octets(value)) if "%" in value else octets(value)
+
+
+def _joined(parameters: Parameters, name: str) -> tuple[bytes, str]:
+    """The sections that are there, in their order, as readers join them that do not mind a missing one."""
+    pieces: list[tuple[int, bytes]] = []
+    charset = ""
+    for key, value in parameters.items():
+        section = _SECTION.fullmatch(key)
+        if section is None or section[1] != name:
+            continue
+        piece = octets(value)
+        if section[3]:
+            piece, label = _extended(value)
+            charset = charset or label
+        pieces.append((int(section[2]), piece))
+    return b"".join([piece for _, piece in sorted(pieces)]), charset
+
+
+_SECTION: Final = re.compile(r"([^*]++)\*(\d{1,9})(\*?)", re.ASCII)
 
 
 def _continued(parameters: Parameters, name: str) -> tuple[bytes, str]:
