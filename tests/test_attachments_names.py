@@ -1,4 +1,4 @@
-"""Names on disk: whatever a sender calls a file, its name is harmless, and it stays in the folder."""
+"""Names on disk: whatever a sender calls a file, its name is harmless, and it stays in the folder (hostile cases F01 to F03)."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ STRANGE = {
     "empty": ('boundary=""', "", {"missing_boundary"}, ["multipart/mixed"]),
     "of 2 KB": (f'boundary="{"x" * 2000}"', "x" * 2000, {"long_boundary"}, ["text/plain", "text/html"]),
     "of 3 KB, its end unseen as by Postfix": (f'boundary="{"x" * 3000}"', "x" * 3000, {"long_boundary", "unclosed_multipart"},
-                                              ["text/plain", "text/html"]),
+                                              ["text/plain", "text/html", "text/plain"]),
     "with a blank": ('boundary="a b"', "a b", set(), ["text/plain", "text/html"]),
     "with a comment": ("boundary=a (comment)", "a", set(), ["text/plain", "text/html"]),
     "of RFC 2231": ("boundary*=us-ascii''a%62", "ab", set(), ["text/plain", "text/html"]),
