@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -40,11 +40,8 @@ class Server:
             except OSError:
                 return
             self.connections += 1
-            with one, one.makefile("rwb") as stream:
-                try:
-                    self._talk(stream)
-                except OSError:
-                    continue
+            with suppress(OSError), one, one.makefile("rwb") as stream:
+                self._talk(stream)
 
     def _talk(self, stream) -> None:
         def say(text: str) -> None:
