@@ -363,6 +363,7 @@ def test_what_waits_for_its_description_is_bounded(tmp_path: Path) -> None:
 # The other rows of the hostile cases
 
 
+@pytest.mark.slow
 def test_thousands_of_hostile_names_stay_in_the_folder(tmp_path: Path) -> None:
     """F01: real saves, many of them."""
     dice = random.Random(1)
@@ -375,6 +376,7 @@ def test_thousands_of_hostile_names_stay_in_the_folder(tmp_path: Path) -> None:
     assert len(listing(tmp_path / "in" / "side")) == 6_000
 
 
+@pytest.mark.slow
 def test_one_name_for_many_contents(tmp_path: Path) -> None:
     """F05: names do not collide, cases do not, MD5 alone decides nothing."""
     plugin = saver(tmp_path)
@@ -399,6 +401,7 @@ def test_two_contents_of_one_md5_are_both_kept(tmp_path: Path) -> None:
     assert (Path(first["path"]).read_bytes(), Path(second["path"]).read_bytes()) == (one, bytes(other))
 
 
+@pytest.mark.slow
 def test_a_race_for_the_names_is_never_won(tmp_path: Path) -> None:
     """F04: while files are saved, somebody puts links where they will stand, and takes them away."""
     folder, target = tmp_path / "folder", tmp_path / "target"

@@ -152,6 +152,7 @@ def test_a_process_that_does_not_end_is_killed_and_soon_none_is_begun(
     assert told.fields["detail"] == "not opened: 3 before it did not come to an end"
 
 
+@pytest.mark.slow
 def test_what_waits_is_bounded_and_no_descriptor_is_left(tmp_path: Path) -> None:
     if not LINUX.exists():
         pytest.skip("there is no /proc to count descriptors in")

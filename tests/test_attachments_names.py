@@ -48,6 +48,7 @@ PIECES = ("..", "../", "..\\", "/", "\\", "\x00", ".", "~", "-", "-rf", " ", "\u
 """What hostile names are made of."""
 
 
+@pytest.mark.slow
 def test_a_million_names_are_harmless() -> None:
     dice = random.Random(20260923)
     choose, pick = dice.choices, dice.random

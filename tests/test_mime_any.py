@@ -7,6 +7,7 @@ import email.policy
 import random
 from email.message import EmailMessage
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mime_kit import cut, cuttings, read
@@ -55,6 +56,7 @@ def messages(draw: st.DrawFn, depth: int = 2) -> EmailMessage:
     return message
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(messages(), st.randoms())
 def test_well_formed_messages_are_read_as_the_standard_library_reads_them(message: EmailMessage,

@@ -40,6 +40,7 @@ def test_an_endless_header_ends_at_the_limit_wherever_it_is_cut() -> None:
     assert read([data[place:place + 999] for place in range(0, len(data), 999)]).everything() == whole.everything()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_message() -> None:
     head = (b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: %s\r\n\r\n")
     for encoding, piece in ((b"base64", b"QUJD" * 4096), (b"quoted-printable", b"=3D" * 4096 + b"=\r"),
@@ -107,6 +108,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("size", [4096, 1 << 30])
 @pytest.mark.timeout(30)
