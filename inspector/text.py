@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
 from typing import Final
 
 MASK: Final = "********"
@@ -47,24 +46,18 @@ REMEMBERED: Final = 20_000
 _VISIBLE: Final = _Visible()
 
 
-@cache
-def _piled() -> re.Pattern[str]:
-    """A pile of combining marks higher than `MARKS_IN_A_ROW`; made when the first text beyond ASCII comes."""
-    ranges: list[str] = []
-    start: int | None = None
-    for point in range(0x300, 0xE01F0 + 1):
-        mark = unicodedata.category(chr(point))[0] == "M"
-        if mark and start is None:
-            start = point
-        elif not mark and start is not None:
-            ranges.append(f"{chr(start)}-{chr(point - 1)}")
-            start = None
-    marks = "".join(ranges)
-    return re.compile(f"(?<=[{marks}]{{{MARKS_IN_A_ROW}}})[{marks}]+")
+_FAR: Final = re.compile(f"[\u0300-\U0010ffff]{{{MARKS_IN_A_ROW + 1},}}")
+"""Where a pile of combining marks may be: the first of them is U+0300."""
 
 
-def _unpile(match: re.Match[str]) -> str:
-    return "".join(_escape(ord(mark)) for mark in match[0])
+def _unpile(run: re.Match[str]) -> str:
+    """The marks of a pile that are too high come out as escapes."""
+    shown: list[str] = []
+    height = 0
+    for mark in run[0]:
+        height = height + 1 if unicodedata.category(mark)[0] == "M" else 0
+        shown.append(mark if height <= MARKS_IN_A_ROW else _escape(ord(mark)))
+    return "".join(shown)
 
 
 def sanitise(text: str) -> str:
@@ -74,7 +67,7 @@ def sanitise(text: str) -> str:
     """
     if text.isascii():
         return text if text.isprintable() else text.translate(_VISIBLE)
-    return _piled().sub(_unpile, text.translate(_VISIBLE))
+    return _FAR.sub(_unpile, text.translate(_VISIBLE))
 
 
 def decode(raw: bytes) -> str:
