@@ -132,10 +132,14 @@ def flat(values: Iterable[object], depth: int) -> bool:
 
 
 def harmless(line: bytes) -> bool:
-    """Whether an encoded object needs no sanitising: nothing had to be escaped, nothing is invisible, and there are too few
-    octets beyond ASCII for a pile of combining marks."""
+    """Whether an encoded object needs no sanitising: nothing had to be escaped but quotes and backslashes, nothing is invisible,
+    and no combining marks are piled up."""
     text = line.decode()
-    return bool(line) and text.isprintable() and "\\" not in text and len(line) - len(text) <= BEYOND
+    if not line or not text.isprintable():
+        return False
+    if "\\" in text and "\\" in text.replace("\\\\", "").replace('\\"', ""):
+        return False
+    return len(line) - len(text) <= BEYOND or sanitise(text) == text
 
 
 def clean(fields: Mapping[Any, object], taken: Mapping[str, object]) -> dict[str, object]:
