@@ -8,6 +8,9 @@ from mime_kit import cuttings, read
 FINDS = {
     "a label of a character set that is no text": b'Content-Type: text/plain; name="=?u\xff-8?q?=41?="\r\n\r\n',
     "an escape that is none before a soft break": b"Content-Transfer-Encoding: quoted-printable\r\n\r\n=ZZ=\rx\nb",
+    "what looks like an escape in what a soft break drops":
+        b"Content-Transfer-Encoding: quoted-printable\r\n\r\na=\rdropped=:\nb",
+    "a soft break at a CR alone": b"Content-Transfer-Encoding: quoted-printable\r\n\r\na=\rdropped\nb",
     "the same as a parameter": b'Content-Type: text/plain; charset="\xff"\r\n\r\n',
 }
 

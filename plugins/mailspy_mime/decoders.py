@@ -123,7 +123,7 @@ class Base64:
         self.broken = bool(data.translate(None, _HONEST))
 
 
-_WRONG: Final = re.compile(rb"=(?:[^0-9A-Fa-f \t\r\n]|[0-9A-Fa-f][^0-9A-Fa-f])")
+_WRONG: Final = re.compile(rb"=(?:[^0-9A-Fa-f \t\r\n]|[0-9A-Fa-f][^0-9A-Fa-f]|\r[^\n])")
 """An escape that is none; one at a cut is whole, as it is not cut."""
 def _line_ends(data: bytes, end: int) -> int:
     """Octets of line ends up to one.  Lines are nearly always equally long, which is seen faster than they are counted."""
@@ -157,6 +157,8 @@ class QuotedPrintable:
         """The octets of all whole escapes."""
         if self._skipping:
             end = data.find(b"\n")
+            if end != 0:
+                self.broken = True
             if end < 0:
                 return b""
             self._skipping = False
@@ -166,6 +168,8 @@ class QuotedPrintable:
         soft = _SOFT_BREAK.search(data, data.rfind(b"\n") + 1)
         if soft is not None:
             self._skipping, self._carry = True, b""
+            if soft.end() < len(data):
+                self.broken = True
             return self._decode(data[:soft.end()])
         cut = len(data) - _unfinished(data)
         self._carry = data[cut:]
