@@ -21,6 +21,8 @@ from mailspy_logger.shape import PduRecord
 C2S: Final = Direction.CLIENT_TO_SERVER
 DEPTH: Final = 8
 """Levels of a finding's fields that are written; past it a value is written as text."""
+FLAT: Final = 4
+"""Levels of an event's fields that are looked at before it is encoded as it is."""
 DIGITS: Final = tuple(f"{number:03d}" for number in range(1000))
 """Three digits each: formatting them anew costs three times as much."""
 HELD: Final = 256
@@ -120,15 +122,19 @@ class JsonRecord:
 
 def plain(fields: Mapping[str, object]) -> bool:
     """Whether an event's own members can be encoded as they are, and none has a name that every object has."""
-    return COMMON.isdisjoint(fields) and flat(fields.values(), 2)
+    return COMMON.isdisjoint(fields) and flat(fields.values(), FLAT)
 
 
 def flat(values: Iterable[object], depth: int) -> bool:
     """Whether the values are plain, with lists and objects of plain values to that depth."""
-    odd = [value for value in values if type(value) not in PLAIN]
-    return not odd or (depth > 0 and all(
-        flat(value.values() if isinstance(value, dict) else value, depth - 1) if isinstance(value, dict | list) else False
-        for value in odd))
+    for value in values:
+        kind = type(value)
+        if kind in PLAIN:
+            continue
+        if not depth or not (flat(value.values(), depth - 1) if kind is dict  # type: ignore[attr-defined]
+                             else kind is list and flat(value, depth - 1)):  # type: ignore[arg-type]
+            return False
+    return True
 
 
 def harmless(line: bytes) -> bool:
