@@ -20,7 +20,8 @@ MESSAGES: Final = frozenset({"message/rfc822", "message/global", "message/news"}
 """Types whose body is a message with a header of its own (RFC 2046 §5.2.1, RFC 6532 §3.7, RFC 5537 §4.1)."""
 UUENCODE: Final = frozenset({"x-uuencode", "x-uue", "uuencode", "uue"})
 """Names of an encoding that never got one."""
-ENCODINGS: Final = IDENTITY | {"base64", "quoted-printable", "x-yenc"} | UUENCODE
+DECODED: Final = frozenset({"base64", "quoted-printable", "x-yenc"}) | UUENCODE
+ENCODINGS: Final = IDENTITY | DECODED
 """Those that we read."""
 _REMEMBERED: Final = 64
 """Characters of a value whose reading is remembered: the same few types occur in nearly all mail."""
@@ -137,8 +138,9 @@ def _every_encoding(again: Again, encoding: str, candidates: Candidates) -> tupl
     values = again.get("content-transfer-encoding", ())
     every = [value if value in ENCODINGS else _encoding(value)[0] for value in values[:READINGS]]
     _keep(candidates, "encoding", every)
-    different = dict.fromkeys(one if one not in IDENTITY else "" for one in every)
-    return tuple(one for one in different if one != (encoding if encoding not in IDENTITY else ""))
+    ours = encoding if encoding in DECODED else ""
+    different = dict.fromkeys(one if one in DECODED else "" for one in every)
+    return tuple(one for one in different if one != ours)
 
 
 def _keep(candidates: Candidates, name: str, readings: tuple[str, ...] | list[str]) -> None:

@@ -28,7 +28,8 @@ class Leaf:
     __slots__ = ("_checked", "_decoder", "_digest", "_embedded", "_file", "_files", "_part", "_session", "_sink", "_size",
                  "_tree", "_utf8", "_wrong")
 
-    def __init__(self, part: Part, session: Session, tree: Tree, decoder: type[AnyDecoder] | None) -> None:
+    def __init__(self, part: Part, session: Session, tree: Tree, decoder: type[AnyDecoder] | None, first: bool) -> None:
+        """`first` is the reading in which files are looked for: in all of them their order would depend on the cutting."""
         content_type, charset = part.content_type, part.charset
         self._part = part
         self._session = session
@@ -41,7 +42,7 @@ class Leaf:
         """Whether the octets may still turn out not to be of the declared character set."""
         self._utf8: codecs.IncrementalDecoder | None = None
         self._wrong = ""
-        self._embedded: Embedded | None = Embedded() if content_type == "text/plain" else None
+        self._embedded: Embedded | None = Embedded() if first and content_type == "text/plain" else None
         self._file: Leaf | None = None
         """The file in hand that is written into the text."""
         self._files = 0
@@ -142,7 +143,7 @@ class Leaf:
         name = text(decode(piece.name[:4 * NAME]))[:NAME]
         within = (*part.within, (part.number, part.content_type))
         return Leaf(Part(part.message, f"{part.number}.{self._files}", "application/octet-stream", "", piece.encoding, "",
-                         name, within), self._session, self._tree, None)
+                         name, within), self._session, self._tree, None, True)
 
 
 class Readings:
@@ -166,14 +167,14 @@ class Readings:
 
 def leaf_of(entity: Entity, message: Message, session: Session, tree: Tree) -> Leaf | Readings:
     """What takes the body of the entity in hand."""
-    leaf = _reading(entity, entity.encoding, tree.number, message, session, tree)
+    leaf = _reading(entity, entity.encoding, tree.number, message, session, tree, True)
     if not entity.others:
         return leaf
-    return Readings([leaf, *[_reading(entity, encoding, f"{tree.number}/{encoding or 'plain'}", message, session, tree)
+    return Readings([leaf, *[_reading(entity, encoding, f"{tree.number}/{encoding or 'plain'}", message, session, tree, False)
                              for encoding in entity.others]])
 
 
-def _reading(entity: Entity, encoding: str, number: str, message: Message, session: Session, tree: Tree) -> Leaf:
+def _reading(entity: Entity, encoding: str, number: str, message: Message, session: Session, tree: Tree, first: bool) -> Leaf:
     part = Part(message, number, entity.content_type, entity.charset, encoding, entity.disposition, entity.filename,
                 tree.path, entity.candidates)
-    return Leaf(part, session, tree, DECODERS.get(encoding))
+    return Leaf(part, session, tree, DECODERS.get(encoding), first)
