@@ -65,8 +65,8 @@ class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
     __slots__ = ("_cut", "_early", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "lacking", "limits",
-                 "machine", "message", "number", "observer", "opening", "pending", "seen", "server", "sink", "taint", "time", "tls",
-                 "transaction", "user")
+                 "machine", "message", "number", "observer", "opening", "pending", "seen", "server", "sink", "taint", "time",
+                 "tls", "transaction", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow

@@ -14,7 +14,7 @@ from inspector.errors import CaptureError
 from inspector.formats import declared, pcap, pcapng
 
 BUFFER: Final = 1 << 17
-"""Octets read from the source at a time: what stays in the cache of a processor while it is cut; a mebibyte costs twice as much."""
+"""Octets read from the source at a time: what stays in the cache of a processor while it is cut; a MiB costs twice as much."""
 MICROSECONDS: Final = 1_000_000
 MOST_INTERFACES: Final = 65_536
 """Interfaces that a section may describe; more is an attempt to fill our memory."""
