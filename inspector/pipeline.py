@@ -80,6 +80,11 @@ class Pipeline:
             if finished(event.direction, event.time):
                 del self._inspectors[event.flow]
 
+    def take_all(self, events: Sequence[Event]) -> None:
+        """Several events, in their order."""
+        for event in events:
+            self.take(event)
+
     def finish(self) -> None:
         """The source is over: closes what is still open, each flow at the time of its last event."""
         for inspector in self._inspectors.values():

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from inspector.capture.reader import read_all
+from inspector.capture.reader import read_batches
 from inspector.segment import Event, Opened
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ def replay(paths: Sequence[str], pipeline: Pipeline, speed: float, warn: Callabl
     `speed` 0 plays at once; 1 in the time that it took, 2 in half of it.  Raises CaptureError for a file that cannot be
     read; what comes before the damage has been played by then.
     """
-    events: Iterable[Event] = read_all(paths, warn)
+    batches: Iterable[Sequence[Event]] = read_batches(paths, warn)
     if speed > 0:
-        events = _in_time(events, speed, outputs)
+        batches = ([event] for event in _in_time(chain.from_iterable(batches), speed, outputs))
     try:
-        for event in events:
-            pipeline.take(event)
+        for batch in batches:
+            pipeline.take_all(batch)
             if outputs is not None and outputs.broken:
                 return
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 
-from inspector.capture.blocks import Frames
+from inspector.capture.blocks import Frame, Frames
 from inspector.capture.reassembly import Reassembly
 from inspector.errors import CaptureError
 from inspector.formats.packet import Packet, Skipped, dissect
@@ -37,6 +37,12 @@ def read(path: str, warn: Warn = _ignore) -> Iterator[Event]:
 
 def read_all(paths: Iterable[str], warn: Warn = _ignore, number: int = 1) -> Generator[Event, None, None]:
     """The events of several captures, one file after the other, flow numbers going on from `number` from file to file."""
+    for batch in read_batches(paths, warn, number):
+        yield from batch
+
+
+def read_batches(paths: Iterable[str], warn: Warn = _ignore, number: int = 1) -> Iterator[list[Event]]:
+    """The same, some hundreds of them at a time."""
     for path in paths:
         limited = _Limited(path, warn)
         reassembly = Reassembly(limited.told, number)
@@ -44,33 +50,34 @@ def read_all(paths: Iterable[str], warn: Warn = _ignore, number: int = 1) -> Gen
         number = reassembly.number
 
 
-def _file(path: str, reassembly: Reassembly, limited: _Limited) -> Iterator[Event]:
+def _file(path: str, reassembly: Reassembly, limited: _Limited) -> Iterator[list[Event]]:
     try:
         stream = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below; OSError is for the opening alone
     except OSError as error:
         raise CaptureError(f"{path}: cannot be opened: {error.strerror}") from error
     with stream:
+        frames = Frames(stream.read, path, limited.plain)
+        skipped: set[Skipped] = set()
         try:
-            yield from _events(Frames(stream.read, path, limited.plain), reassembly, limited)
+            while batch := frames.batch():
+                _reassemble(batch, reassembly, skipped, limited)
+                yield reassembly.taken()
         except CaptureError:
             reassembly.finish()
-            yield from reassembly.taken()
+            yield reassembly.taken()
             raise
     reassembly.finish()
-    yield from reassembly.taken()
+    yield reassembly.taken()
 
 
-def _events(frames: Frames, reassembly: Reassembly, limited: _Limited) -> Iterator[Event]:
-    skipped: set[Skipped] = set()
-    while batch := frames.batch():
-        for frame in batch:
-            packet = dissect(frame.link, frame.data)
-            if isinstance(packet, Packet):
-                reassembly.feed(packet, frame.time)
-            elif packet not in skipped:
-                skipped.add(packet)
-                limited.told(f"{packet} are not read")
-        yield from reassembly.taken()
+def _reassemble(batch: list[Frame], reassembly: Reassembly, skipped: set[Skipped], limited: _Limited) -> None:
+    for frame in batch:
+        packet = dissect(frame.link, frame.data)
+        if isinstance(packet, Packet):
+            reassembly.feed(packet, frame.time)
+        elif packet not in skipped:
+            skipped.add(packet)
+            limited.told(f"{packet} are not read")
 
 
 class _Limited:

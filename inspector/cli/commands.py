@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from inspector import heap
 from inspector.cli import usage
 from inspector.cli.address import make_paths
 from inspector.cli.mail import export, show
@@ -66,6 +67,7 @@ def _replayed(setup: Setup, values: Values, files: tuple[str, ...], speed: float
     from inspector.replay import replay as play
 
     with Run(setup, values) as this:
+        heap.calm()
         play(files, this.pipeline, speed, this.outputs.notice, this.outputs)
     return 0
 

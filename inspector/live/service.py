@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import ipaddress
 import os
 import signal
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import ReactorNotRunning
 
+from inspector import heap
 from inspector.errors import OptionError
 from inspector.live import reactor as reactors
 from inspector.live.clock import now, step
@@ -43,9 +43,6 @@ STARVED_AGAIN: Final = 60.0
 """Seconds after which the same is told once more."""
 FAREWELL: Final = 5.0
 """Seconds that a refused client has to take its reply and close."""
-
-GARBAGE: Final = 20_000
-"""Objects made and not freed before the collector looks for cycles: 2 to 4 MB."""
 
 Notice = Callable[[str], None]
 
@@ -337,19 +334,9 @@ def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | No
                    f" {Address(route.host, route.port)}")
         service.start()
         reactor.addSystemEventTrigger("before", "shutdown", service.abort)
-        calm()
+        heap.calm()
         reactor.run(installSignalHandlers=False)
     finally:
         service.close()
         ending.over()
     return 0
-
-
-def calm() -> None:
-    """Spares the garbage collector what will live as long as the program, and lets it come less often.
-
-    Flows free themselves when they end; only what refers to itself by mistake waits for the collector.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE, 20, 50)
