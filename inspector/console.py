@@ -150,7 +150,7 @@ class View:
     def pdu(self, pdu: PDU, session: Session) -> str:
         """One PDU: its number, direction, phase and text; above the first of a flow, the heads of the columns."""
         number = pdu.number
-        heads = self._begin(pdu) if number == 1 else ""
+        heads = self._begin(pdu) if number == 1 or not self._headed else ""
         columns = self._client if pdu.direction is C2S else self._server
         phase = pdu.phase
         middle = columns.get(phase) or self._middle(columns, pdu.direction, phase)

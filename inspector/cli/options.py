@@ -28,6 +28,7 @@ COMMON: Final = (
     Option("json", "one JSON object a line on standard output, and nothing else there", bool, False),
     Option("quiet", "no line a PDU: only findings, and anomalies of medium severity or more", bool, False),
     Option("verbose", "also times, octets, hexadecimal of what is not read", bool, False),
+    Option("filter", "only what satisfies this expression: docs/howto/filter.md, `mailspy fields`", metavar="EXPR"),
     Option("log", "also to a file: JSON if it ends in .json, .jsonl or .ndjson", metavar="FILE"),
     Option("plugin", "load a plugin from a file", metavar="FILE.py", multiple=True),
     Option("disable", "leave a plugin out", metavar="NAME", multiple=True),

@@ -128,11 +128,21 @@ class Run:
         self.console = Console(verbose=bool(values.get("verbose")), states=states)
         try:
             setup.host.alarm = self.outputs.notice
-            setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console}))
+            setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console,
+                                          "sieve": self._sieve(values.get("filter"))}))
             self.pipeline = self._pipeline(setup)
         except BaseException:
             self.outputs.close()
             raise
+
+    def _sieve(self, text: str | None) -> Callable[[Any], Any] | None:
+        """What makes a listener of one that hears only what the filter asks for; None without a filter."""
+        if text is None:
+            return None
+        from inspector.query import Expression, sieve
+
+        expression = Expression(text)
+        return lambda listener: sieve(expression, listener, self.outputs.notice)
 
     def _pipeline(self, setup: Setup) -> Pipeline:
         from inspector.formats.tls import describe
