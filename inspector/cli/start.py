@@ -125,7 +125,8 @@ class Run:
         """
         heap.keep()
         self.outputs = Outputs(live)
-        self.console = Console(verbose=bool(values.get("verbose")), states=states)
+        self.console = Console(verbose=bool(values.get("verbose")), states=states,
+                               filtered=values.get("filter") is not None)
         try:
             setup.host.alarm = self.outputs.notice
             setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console,
