@@ -61,6 +61,11 @@ EXPORT: Final = (
     Option("lf", "write LF for each CRLF, as mail stores on Unix do", bool, False),
 )
 
+SESSIONS: Final = (
+    Option("csv", "as CSV, for spreadsheets", bool, False),
+    Option("sort", "by that column: duration, octets, anomalies, …; with - before it, the largest first", metavar="COLUMN"),
+)
+
 RELAY_TEST: Final = (
     Option("policy", "the policy from this TOML file: local-domain and the like; else mailspy.toml, else nobody may relay",
            metavar="FILE"),

@@ -27,7 +27,8 @@ from inspector.text import sanitise
 
 EARLY: Final = ("plugin", "disable", "config")
 """Options that are read before the others: they decide which options there are."""
-RESERVED: Final = {"help", "help_all", "version", "phases", "plugins", "completion", "show", "export", "relay_test", *COMMANDS}
+RESERVED: Final = {"help", "help_all", "version", "phases", "plugins", "completion", "show", "export", "relay_test",
+                   "sessions", "stats", "fields", *COMMANDS}
 """Names that no plugin's option can have, beside those of the program's own options."""
 
 

@@ -240,6 +240,23 @@ FIELDS: Final = _table(
 )
 
 
+ALL: Final = "all"
+WHOLE: Final = "session"
+
+
+def events(field: Field) -> list[str]:
+    """The events that have a field: their names, `all`, or `session` for what only a whole session has."""
+    if field.late is not None:
+        return [WHOLE]
+    return [ALL] if field.whole or set(field.on) == set(EVENTS) else [kind for kind in EVENTS if kind in field.on]
+
+
+def described() -> list[dict[str, Any]]:
+    """The table as objects."""
+    return [{"name": field.name, "type": field.type.name, "operators": list(field.type.operators), "events": events(field),
+             "meaning": field.meaning} for field in FIELDS.values()]
+
+
 def near(name: str, known: Iterable[str] = FIELDS) -> str:
     """The field that was perhaps meant; empty when none is near."""
     found = difflib.get_close_matches(name, list(known), 1) or [one for one in known if name in one.split(".")]
