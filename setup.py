@@ -19,7 +19,7 @@ COMPILED = {
     "inspector/protocols/pop3": ("grammar", "phases", "session"),
     "inspector/protocols/smtp": ("grammar", "phases", "session"),
     "inspector/formats": ("checksum", "frame", "marker", "packet", "pcapng"),
-    "inspector/capture": ("blocks", "conversation", "file", "reader", "reassembly", "writer"),
+    "inspector/capture": ("blocks", "connection", "conversation", "early", "file", "reader", "reassembly", "writer"),
     "inspector/live": ("clock", "outbox", "plane", "relay"),
     "plugins/mailspy_attachments": ("attachment", "contents", "folder", "names", "programs", "suspicions"),
     "plugins/mailspy_logger": ("lines",),

@@ -20,7 +20,7 @@ from inspector.pdu import C2S, PDU, Direction, Flow
 from inspector.protocol import Protocol, by_greeting, by_name
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
-from inspector.segment import Event, Opened, Reset, Segment
+from inspector.segment import Event, Gap, Opened, Remark, Reset, Segment
 from inspector.session import Observer, Session
 
 BUILTIN_PROTOCOLS: Final = (POP3, SMTP, LMTP)
@@ -70,6 +70,12 @@ class Pipeline:
         elif isinstance(event, Opened):
             self._inspectors[event.flow.number] = self.open(event.flow)
         elif inspector := self._inspectors.get(event.flow):
+            if isinstance(event, Gap):
+                inspector.gap(event.direction is C2S, event.size, event.time)
+                return
+            if isinstance(event, Remark):
+                inspector.remark(event.name, event.detail, event.time)
+                return
             finished = inspector.reset if isinstance(event, Reset) else inspector.end
             if finished(event.direction, event.time):
                 del self._inspectors[event.flow]
@@ -140,6 +146,28 @@ class Inspector:
             (session.client if client else session.server).feed(data)
         except Exception as error:
             self._degrade(error)
+
+    def gap(self, client: bool, size: int, time: int) -> None:
+        """Octets of one direction are not in the capture."""
+        self.time = time
+        self.flow.missing += size
+        session = self.session
+        if session is None or self.flow.closed:
+            return
+        session.time = time
+        try:
+            session.gap(client, size)
+        except Exception as error:
+            self._degrade(error)
+
+    def remark(self, name: str, detail: str, time: int) -> None:
+        """Something is odd about the connection itself."""
+        self.time = time
+        if self.session is None:
+            self._decide(OpaqueSession)
+        assert self.session is not None
+        self.session.time = time
+        self.session.anomaly(name, detail)
 
     def end(self, direction: Direction, time: int) -> bool:
         """One direction is over (FIN).  True when the flow is."""

@@ -59,6 +59,8 @@ class Reader:
 
     def feed(self, data: bytes) -> None:
         """Takes the next octets of the direction."""
+        if self.paused and self.client and self.session.doubtful is not None:
+            self.session.goes_on()
         if self.paused:
             self._hold(data)
         else:
@@ -101,6 +103,11 @@ class Reader:
         return self.offset + self._long - waiting
 
     @property
+    def in_body(self) -> bool:
+        """Whether the octets in hand are those of a body."""
+        return self.step is Reader.content or self.step is Reader.octets
+
+    @property
     def long_head(self) -> bytes:
         """The head of the over-long line that is being read, or nothing."""
         return self._head if self.step is Reader.long_line else b""
@@ -109,7 +116,7 @@ class Reader:
         time = self.session.time
         held = self.held
         self.held_size += len(data)
-        if held and (held[-1][0] == time or len(held) >= HELD_PIECES):
+        if held and held[-1][1] and (held[-1][0] == time or len(held) >= HELD_PIECES):
             data = held.pop()[1] + data
         held.append((time, data))
 
@@ -126,6 +133,9 @@ class Reader:
         session = self.session
         now = session.time
         for time, data in held:
+            if not data:
+                self.gap(time)
+                continue
             session.time = time
             if self.paused:
                 self._hold(data)
@@ -251,6 +261,73 @@ class Reader:
         self.step = Reader.line
         self.offset += size
         self.session.body_end(self, head, size, content is not None and content.ambiguous)
+
+    # Gaps
+
+    def gap(self, size: int) -> None:
+        """So many octets are missing: what is half read is cut short, or goes on without them."""
+        if self.paused:
+            self.held.append((size, b""))
+        elif self.step is Reader.content:
+            self._gap_in_content(size)
+        elif self.step is Reader.octets and size <= self._left:
+            self._left -= size
+            self._long += size
+            if not self._left:
+                self._finish_body()
+        elif self.step is Reader.record_rest and size < self._left:
+            self._left -= size
+            self._long += size
+        elif self.step in (Reader.record, Reader.record_rest, Reader.opaque):
+            self._long += size
+            self.step = Reader.opaque
+        else:
+            self._gap_in_line(size)
+
+    def _gap_in_content(self, size: int) -> None:
+        content = self._content
+        assert content is not None
+        rest = content.rest()
+        if rest and self.session.sink is not None:
+            self.session.content([rest])
+        self._content = DotContent(content.lenient)
+        self._long += size
+
+    def _gap_in_line(self, size: int) -> None:
+        rest, self.buffer = self.buffer, b""
+        if self.step is Reader.long_line:
+            self.session.truncated(self)
+            self._finish_long_line()
+        elif self.step is Reader.octets:
+            size -= self._left
+            self._cut_body()
+        elif rest:
+            self.session.truncated(self)
+            self.offset += len(rest)
+            self.session.partial_line(self, rest)
+        self.offset += size
+        self.step = Reader.after_gap
+
+    def after_gap(self, data: bytes, position: int) -> int:
+        """After a gap: what is before the first line that is certainly a whole one is not read."""
+        stop = position
+        while end := data.find(b"\n", stop) + 1:
+            if self.session.begins(self.client, data[stop:end]):
+                self.step = Reader.line
+                break
+            stop = end
+        if not end and len(data) - stop > self.session.limits.line:
+            stop = len(data)
+        if stop == position:
+            return position if end else MORE_NEEDED
+        self._head, self._long = data[position:stop][:self.session.limits.head], stop - position
+        self._emit_opaque(False)
+        return stop
+
+    def end_body(self) -> None:
+        """The other side shows that the body in hand is over: its end was in a gap."""
+        if self.in_body:
+            self._cut_body()
 
     # TLS records, and octets that nobody reads
 

@@ -1,6 +1,6 @@
 """What every source of traffic yields, live or saved: the only thing that the pipeline takes.
 
-Knows four events of a TCP connection.  Must not know where they come from.
+Knows the events of a TCP connection.  Must not know where they come from.
 """
 
 from __future__ import annotations
@@ -16,14 +16,49 @@ class Opened(NamedTuple):
     flow: Flow
 
 
-class Segment(NamedTuple):
-    """Octets read from one direction at one instant: never empty."""
+class Segment:
+    """Octets read from one direction at one instant: never empty.  Made once a packet, so it is a plain class."""
+
+    __slots__ = ("data", "direction", "flow", "time")
+
+    def __init__(self, flow: int, direction: Direction, time: int, data: bytes) -> None:
+        self.flow = flow
+        self.direction = direction
+        self.time = time
+        """Microseconds since the epoch."""
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Segment) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        return f"Segment{self._values()}"
+
+    def _values(self) -> tuple[int, Direction, int, bytes]:
+        return self.flow, self.direction, self.time, self.data
+
+
+class Gap(NamedTuple):
+    """Octets of that direction that were sent and are not in the capture."""
 
     flow: int
     direction: Direction
     time: int
-    """Microseconds since the epoch."""
-    data: bytes
+    size: int
+
+
+class Remark(NamedTuple):
+    """Something odd about the connection itself."""
+
+    flow: int
+    direction: Direction
+    time: int
+    name: str
+    """Of the anomaly."""
+    detail: str
 
 
 class Ended(NamedTuple):
@@ -42,4 +77,4 @@ class Reset(NamedTuple):
     time: int
 
 
-Event = Opened | Segment | Ended | Reset
+Event = Opened | Segment | Gap | Remark | Ended | Reset

@@ -64,8 +64,9 @@ class Gate(Protocol):
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "authenticated", "client", "flow", "gate", "hidden", "limits", "machine", "message", "number",
-                 "observer", "opening", "pending", "seen", "server", "sink", "taint", "time", "tls", "transaction", "user")
+    __slots__ = ("_cut", "_early", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "lacking", "limits",
+                 "machine", "message", "number", "observer", "opening", "pending", "seen", "server", "sink", "taint", "time",
+                 "tls", "transaction", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -103,6 +104,10 @@ class Session:
         """A PDU of the segment in hand holds a secret."""
         self._cut = False
         self._early = False
+        self.lacking = False
+        """Octets of the body in hand are missing."""
+        self.doubtful: Exchange | None = None
+        """The last exchange whose reply may be in a gap."""
 
     @property
     def phase(self) -> str:
@@ -121,6 +126,33 @@ class Session:
         self.time = time
         self.hidden = False
         (self.client if client else self.server).feed(data)
+
+    def gap(self, client: bool, size: int) -> None:
+        """Octets of one direction are missing; what follows is read again from the first place that is certain."""
+        reader = self.client if client else self.server
+        if reader.in_body:
+            self.lacking = True
+        self.anomaly("tcp_gap", f"{C2S if client else S2C}: {size:,} octets are not in the capture")
+        if not client and self.pending and not reader.in_body:
+            self.doubtful = self.pending[-1]
+        reader.gap(size)
+
+    def moved_on(self) -> None:
+        """The client goes on: it has got the replies that may have been in a gap."""
+        last, self.doubtful = self.doubtful, None
+        for number, exchange in enumerate(self.pending):
+            if exchange is last:
+                del self.pending[:number + 1]
+                self.client.resume()
+                return
+
+    def goes_on(self) -> None:
+        """The client sends what it had to wait with: the reply that it waited for is in a gap."""
+        self.moved_on()
+
+    def begins(self, client: bool, line: bytes) -> bool:
+        """Whether a line after a gap is a whole one, as far as it tells."""
+        return False
 
     def finish(self, time: int) -> None:
         """The flow is over: what is half read is cut short, and what was due is missing."""
@@ -259,6 +291,7 @@ class Session:
 
     def open_message(self, message: Message) -> None:
         """A message begins to cross."""
+        self.lacking = False
         self.message = message
         self.sink = self.observer.open_message(message, self)
 
@@ -277,6 +310,7 @@ class Session:
         message, sink, self.sink = self.message, self.sink, None
         if message is not None:
             message.time = self.time
+            complete = complete and not self.lacking
             if sink is not None:
                 sink.close(complete)
             if complete and self.observer.judge is not None:

@@ -53,7 +53,8 @@ def plain(events: Iterator[Event] | list[Event]) -> list[Any]:
             found.append((flow.number, flow.client, flow.server, flow.opened, flow.protocol))
         elif isinstance(event, Segment):
             data = event.data
-            found += [event._replace(data=data[at : at + LARGEST]) for at in range(0, len(data), LARGEST)]
+            found += [Segment(event.flow, event.direction, event.time, data[at : at + LARGEST])
+                      for at in range(0, len(data), LARGEST)]
         else:
             found.append(event)
     return found

@@ -18,7 +18,7 @@ from inspector.capture.reader import read
 from inspector.capture.writer import CaptureWriter
 from inspector.errors import CaptureError
 from inspector.pdu import C2S, S2C, Address, Flow
-from inspector.segment import Opened, Segment
+from inspector.segment import Gap, Opened, Segment
 
 START = 1_700_000_000_000_000
 SECOND = 1_000_000
@@ -272,8 +272,9 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, 
     warnings: list[str] = []
     found = list(read(path, warnings.append))
     assert [event.data for event in found if isinstance(event, Segment)] == [b"before", b"after", b"wards"]
-    assert len(found) == 5
-    assert warnings == [f"{path}: flow 1 C->S: {missing} octets are not in the capture"]
+    assert [event for event in found if isinstance(event, Gap)] == [Gap(1, C2S, START + SECOND, missing)]
+    assert len(found) == 6
+    assert warnings == []
     assert f"{missing} octets of all flows are missing".encode() in Path(path).read_bytes()
 
 

@@ -192,7 +192,7 @@ def test_dissect(name: str, link: int, head: bytes) -> None:
     packet = dissect(link, head.replace(b"type", kind) + raw + b"\0" * 6)
     assert isinstance(packet, Packet)
     assert (packet.payload, packet.seq, packet.missing) == (b"USER\r\n", 7, 0)
-    assert packet.source[-2:] == b"\xc3\x50"
+    assert packet.pair[-4:-2] == b"\xc3\x50"
 
 
 def test_dissect_cut_packet() -> None:

@@ -1,4 +1,4 @@
-"""Capture files, pcapng and classic pcap, cut into frames; one block in memory at a time.
+"""Capture files, pcapng and classic pcap, cut into frames; a chunk of them in memory at a time.
 
 Knows both file formats.  Must not know what a frame holds.  A file that ends in the middle of a block is
 torn: it is read up to there, and a warning says so.  Anything else that is wrong is a CaptureError.
@@ -6,113 +6,50 @@ torn: it is read up to there, and a warning says so.  Anything else that is wron
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from struct import Struct, error
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final
 
 from inspector.errors import CaptureError
 from inspector.formats import declared, pcap, pcapng
 
+BUFFER: Final = 1 << 17
+"""Octets read from the source at a time: what stays in the cache of a processor while it is cut; a MiB costs twice as much."""
 MICROSECONDS: Final = 1_000_000
 MOST_INTERFACES: Final = 65_536
 """Interfaces that a section may describe; more is an attempt to fill our memory."""
+MOST_SECRETS: Final = 16 << 20
+"""Octets of decryption secrets that are kept of a file: a hundred thousand TLS sessions."""
 
 Warn = Callable[[str], None]
+Take = Callable[[int], bytes]
+"""Gives up to that many octets; none at the end of the source."""
 
 
-class Frame(NamedTuple):
+class Frame:
     """One captured frame."""
 
-    link: int
-    """The link type."""
-    time: int
-    """Microseconds since the epoch."""
-    data: bytes
+    __slots__ = ("data", "link", "time")
+
+    def __init__(self, link: int, time: int, data: bytes) -> None:
+        self.link = link
+        """The link type."""
+        self.time = time
+        """Microseconds since the epoch."""
+        self.data = data
 
 
-class _Interface(NamedTuple):
-    link: int
-    multiplier: int
-    divisor: int
-    """Ticks times one, divided by the other, are microseconds."""
-    offset: int
-    """Microseconds to be added."""
-    snaplen: int
+class _Interface:
+    __slots__ = ("divisor", "link", "multiplier", "offset", "snaplen")
 
-
-class _Source:
-    """A file read in order, which knows its place for messages."""
-
-    __slots__ = ("_stream", "_warn", "at", "path")
-
-    def __init__(self, stream: BinaryIO, path: str, warn: Warn) -> None:
-        self._stream = stream
-        self._warn = warn
-        self.path = path
-        self.at = 0
-        """The offset of the block in hand."""
-
-    def take(self, size: int) -> bytes:
-        """The next octets; fewer at the end of the file."""
-        try:
-            return self._stream.read(size)
-        except OSError as failure:
-            raise CaptureError(f"{self.path}: cannot be read at octet {self.at}: {failure.strerror}") from failure
-
-    def bad(self, reason: str) -> CaptureError:
-        return CaptureError(f"{self.path}: {reason} at octet {self.at}")
-
-    def torn(self) -> None:
-        self._warn(f"{self.path}: ends in the middle of a block, at octet {self.at}; all before it was read")
-
-
-def frames(stream: BinaryIO, path: str, warn: Warn) -> Iterator[Frame]:
-    """The frames of an open capture file; `path` is for messages.
-
-    Raises CaptureError, with path and offset, where the file is no capture or is damaged.
-    """
-    source = _Source(stream, path, warn)
-    magic = source.take(4)
-    if len(magic) < 4:
-        source.torn()
-    elif magic == _SECTION:
-        yield from _pcapng(source, magic)
-    elif shape := pcap.SHAPES.get(magic):
-        yield from _pcap(source, shape, magic)
-    else:
-        raise source.bad("neither pcapng nor pcap: unknown magic")
-
-
-# --- classic pcap ---
-
-
-def _pcap(source: _Source, shape: pcap.Shape, magic: bytes) -> Iterator[Frame]:
-    header = magic + source.take(pcap.HEADER - 4)
-    if len(header) < pcap.HEADER:
-        return source.torn()
-    link = declared.read_pcap_header(shape.order, header).link
-    source.at = pcap.HEADER
-    record, divisor = shape.record, shape.divisor
-    while head := source.take(pcap.RECORD):
-        if len(head) < pcap.RECORD:
-            return source.torn()
-        seconds, fraction, captured, _original = record.unpack(head)
-        if captured > pcapng.LARGEST:
-            raise source.bad(f"a packet of {captured} octets")
-        data = source.take(captured)
-        if len(data) < captured:
-            return source.torn()
-        yield Frame(link, seconds * MICROSECONDS + fraction // divisor, data)
-        source.at += pcap.RECORD + captured
-    return None
-
-
-# --- pcapng ---
-
-_SECTION: Final = pcapng.SECTION.to_bytes(4, "big")
-_ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
-_TIME_LATER: Final = -1
-"""The time of a packet block that has none: that of the packet before it."""
+    def __init__(self, link: int, multiplier: int, divisor: int, offset: int, snaplen: int) -> None:
+        self.link = link
+        self.multiplier = multiplier
+        self.divisor = divisor
+        """Ticks times one, divided by the other, are microseconds."""
+        self.offset = offset
+        """Microseconds to be added."""
+        self.snaplen = snaplen
 
 
 class _Section:
@@ -129,107 +66,249 @@ class _Section:
         self.interfaces: list[_Interface] = []
 
 
-def _pcapng(source: _Source, magic: bytes) -> Iterator[Frame]:
-    section = _Section(">")
-    time = 0
-    head = magic + source.take(4)
-    while head:
-        if len(head) < 8:
-            return source.torn()
-        start = b""
-        if head[:4] == _SECTION:
-            start = source.take(4)
-            if len(start) < 4:
-                return source.torn()
-            if start not in _ORDERS:
-                raise source.bad("a section without a byte-order magic")
-            section = _Section(_ORDERS[start])
-        kind, length = section.head.unpack(head)
-        if length < pcapng.SMALLEST + len(start) or length > pcapng.LARGEST or length % 4:
-            if head == bytes(8) and _only_zeros(source):
-                return source.torn()
-            raise source.bad(f"a block with the impossible length {length}")
-        rest = source.take(length - 8 - len(start))
-        if len(rest) < length - 8 - len(start):
-            return source.torn()
-        if rest[-4:] != head[4:]:
-            if not any(rest[-4:]) and _only_zeros(source):
-                return source.torn()
-            raise source.bad("a block whose two lengths differ")
-        read = _BLOCKS.get(kind)
-        if read is not None:
+class Frames:
+    """A capture file, read in order; it knows its place for messages."""
+
+    __slots__ = ("_at", "_base", "_data", "_divisor", "_failure", "_link", "_over", "_record", "_section", "_step", "_take",
+                 "_time", "_warn", "path", "secrets", "secrets_size")
+
+    def __init__(self, take: Take, path: str, warn: Warn) -> None:
+        """`path` is for messages."""
+        self._take = take
+        self._warn = warn
+        self.path = path
+        self._data = b""
+        self._at = 0
+        """The place in `_data` of the block in hand."""
+        self._base = 0
+        """The place of `_data` in the file."""
+        self._over = False
+        self._failure: CaptureError | None = None
+        self._step: Callable[[Frames, list[Frame]], None] = Frames._begin
+        self._section = _Section(">")
+        self._time = 0
+        self._record = self._section.head
+        self._divisor = 1
+        self._link = 0
+        self.secrets: list[tuple[int, bytes]] = []
+        """The decryption secrets that the file brings: kind (0x544c534b: a TLS key log) and octets."""
+        self.secrets_size = 0
+
+    def batch(self) -> list[Frame]:
+        """The next frames, some hundreds as a rule; none at the end of the file.
+
+        Raises CaptureError, with path and offset, where the file is no capture or is damaged: after all frames before.
+        """
+        if self._failure is not None:
+            raise self._failure
+        frames: list[Frame] = []
+        try:
+            while not frames and not self._over:
+                self._step(self, frames)
+        except CaptureError as failure:
+            if not frames:
+                raise
+            self._failure = failure
+        return frames
+
+    # The octets
+
+    def _has(self, size: int) -> bool:
+        """Whether so many octets are there from the place in hand on; reads more of the file if need be."""
+        left = len(self._data) - self._at
+        if left >= size:
+            return True
+        pieces = [self._data[self._at:]]
+        while left < size:
             try:
-                frame = read(section, start + rest[:-4])
-            except (ValueError, error, IndexError) as failure:
-                raise source.bad(f"a malformed block of type {kind:#x} ({str(failure).splitlines()[-1]})") from failure
-            if frame is not None:
-                time = time if frame.time == _TIME_LATER else frame.time
-                yield frame if frame.time == time else frame._replace(time=time)
-        source.at += length
-        head = source.take(8)
-    return None
+                piece = self._take(max(BUFFER, size - left))
+            except (OSError, EOFError) as failure:
+                raise self._bad(f"cannot be read: {failure}") from failure
+            if not piece:
+                break
+            pieces.append(piece)
+            left += len(piece)
+        self._base += self._at
+        self._at = 0
+        self._data = b"".join(pieces)
+        return left >= size
+
+    def _bad(self, reason: str) -> CaptureError:
+        return CaptureError(f"{self.path}: {reason} at octet {self._base + self._at}")
+
+    def _torn(self) -> None:
+        """The file ends within a block."""
+        self._over = True
+        self._warn(f"{self.path}: ends in the middle of a block, at octet {self._base + self._at}; all before it was read")
+
+    def _begin(self, frames: list[Frame]) -> None:
+        if not self._has(4):
+            return self._torn()
+        magic = self._data[:4]
+        if magic == _SECTION:
+            self._step = Frames._blocks
+        elif shape := pcap.SHAPES.get(magic):
+            if not self._has(pcap.HEADER):
+                return self._torn()
+            self._link = declared.read_pcap_header(shape.order, self._data[:pcap.HEADER]).link
+            self._record, self._divisor = shape.record, shape.divisor
+            self._at = pcap.HEADER
+            self._step = Frames._records
+        else:
+            raise self._bad("neither pcapng nor pcap: unknown magic")
+        return None
+
+    # Classic pcap
+
+    def _records(self, frames: list[Frame]) -> None:
+        if not self._has(pcap.RECORD):
+            return self._end()
+        data, at, link, divisor = self._data, self._at, self._link, self._divisor
+        end = len(data) - pcap.RECORD
+        unpack = self._record.unpack_from
+        while at <= end:
+            seconds, fraction, captured, _original = unpack(data, at)
+            self._at = at
+            if captured > pcapng.LARGEST:
+                raise self._bad(f"a packet of {captured} octets")
+            stop = at + pcap.RECORD + captured
+            if stop > len(data):
+                if not frames and not self._has(pcap.RECORD + captured):
+                    return self._torn()
+                return None
+            frames.append(Frame(link, seconds * MICROSECONDS + fraction // divisor, data[at + pcap.RECORD:stop]))
+            at = stop
+        self._at = at
+        return None
+
+    def _end(self) -> None:
+        if self._at < len(self._data):
+            return self._torn()
+        self._over = True
+        return None
+
+    # pcapng
+
+    def _blocks(self, frames: list[Frame]) -> None:
+        if not self._has(8):
+            return self._end()
+        data, section = self._data, self._section
+        head = section.head.unpack_from
+        end = len(data) - 8
+        while self._at <= end:
+            at = self._at
+            kind, length = head(data, at)
+            if kind == pcapng.SECTION:
+                if len(data) - at < 12:
+                    break
+                section = self._section = _Section(self._order(data[at + 8:at + 12]))
+                head = section.head.unpack_from
+                kind, length = head(data, at)
+            if length < pcapng.SMALLEST or length > pcapng.LARGEST or length % 4:
+                if data[at:at + 8] == bytes(8) and self._only_zeros():
+                    return self._torn()
+                raise self._bad(f"a block with the impossible length {length}")
+            stop = at + length
+            if stop > len(data):
+                break
+            if data[stop - 4:stop] != data[at + 4:at + 8]:
+                if not any(data[stop - 4:stop]) and self._only_zeros(stop):
+                    return self._torn()
+                raise self._bad("a block whose two lengths differ")
+            self._block(kind, data[at + 8:stop - 4], frames)
+            self._at = stop
+        if not frames and self._at < len(self._data) and not self._has(self._needed()):
+            return self._torn()
+        return None
+
+    def _needed(self) -> int:
+        """Octets that the block in hand has, as far as its head tells."""
+        left = len(self._data) - self._at
+        if left < 12:
+            return 12
+        return max(12, int(self._section.head.unpack_from(self._data, self._at)[1]))
+
+    def _order(self, magic: bytes) -> str:
+        if magic not in _ORDERS:
+            raise self._bad("a section without a byte-order magic")
+        return _ORDERS[magic]
+
+    def _only_zeros(self, place: int = -1) -> bool:
+        """Whether nothing but zeros follows: what a power failure leaves at the end of a file."""
+        octets = self._data[self._at if place < 0 else place:]
+        while octets:
+            if octets.strip(b"\0"):
+                return False
+            octets = self._take(BUFFER)
+        return True
+
+    def _block(self, kind: int, body: bytes, frames: list[Frame]) -> None:
+        read = _BLOCKS.get(kind)
+        if read is None:
+            return
+        try:
+            read(self, body, frames)
+        except (ValueError, error, IndexError) as failure:
+            raise self._bad(f"a malformed block of type {kind:#x} ({str(failure).splitlines()[-1]})") from failure
+
+    def _read_section(self, body: bytes, frames: list[Frame]) -> None:
+        major = declared.read_section(self._section.order, body)
+        if major != 1:
+            raise ValueError(f"version {major}")
+
+    def _read_interface(self, body: bytes, frames: list[Frame]) -> None:
+        section = self._section
+        if len(section.interfaces) >= MOST_INTERFACES:
+            raise ValueError("too many interfaces")
+        fixed = declared.read_interface(section.order, body)
+        ticks, offset = MICROSECONDS, 0
+        for code, value in pcapng.options(body, 8, section.order):
+            if code == pcapng.RESOLUTION and value:
+                ticks = 2 ** (value[0] & 0x7F) if value[0] & 0x80 else 10 ** value[0]
+            elif code == pcapng.OFFSET and len(value) == 8:
+                offset = Struct(section.order + "q").unpack(value)[0] * MICROSECONDS
+        section.interfaces.append(_Interface(fixed.link, MICROSECONDS, ticks, offset, fixed.snaplen))
+
+    def _read_enhanced(self, body: bytes, frames: list[Frame]) -> None:
+        number, high, low, captured, _original = self._section.enhanced.unpack_from(body)
+        self._frame(number, high << 32 | low, body, 20, captured, frames)
+
+    def _read_obsolete(self, body: bytes, frames: list[Frame]) -> None:
+        number, _drops, high, low, captured, _original = self._section.obsolete.unpack_from(body)
+        self._frame(number, high << 32 | low, body, 20, captured, frames)
+
+    def _read_simple(self, body: bytes, frames: list[Frame]) -> None:
+        (original,) = self._section.word.unpack_from(body)
+        snaplen = self._section.interfaces[0].snaplen
+        self._frame(0, -1, body, 4, min(original, snaplen) if snaplen else original, frames)
+
+    def _frame(self, number: int, ticks: int, body: bytes, at: int, captured: int, frames: list[Frame]) -> None:
+        """A packet; one that has no time (`ticks` below 0) has that of the packet before it."""
+        if captured > len(body) - at:
+            raise ValueError(f"{captured} octets of packet in a block of {len(body)}")
+        interface = self._section.interfaces[number]
+        if ticks >= 0:
+            if interface.divisor != interface.multiplier:
+                ticks = ticks * interface.multiplier // interface.divisor
+            self._time = max(0, ticks + interface.offset)
+        frames.append(Frame(interface.link, self._time, body[at:at + captured]))
+
+    def _read_secrets(self, body: bytes, frames: list[Frame]) -> None:
+        order = self._section.order
+        kind, length = Struct(order + "II").unpack_from(body)
+        if self.secrets_size + length <= MOST_SECRETS:
+            self.secrets_size += length
+            self.secrets.append((kind, body[8:8 + length]))
 
 
-def _only_zeros(source: _Source) -> bool:
-    """Whether nothing but zeros follows: what a power failure leaves at the end of a file."""
-    while octets := source.take(1 << 16):
-        if octets.strip(b"\0"):
-            return False
-    return True
-
-
-def _read_section(section: _Section, body: bytes) -> None:
-    major = declared.read_section(section.order, body)
-    if major != 1:
-        raise ValueError(f"version {major}")
-
-
-def _read_interface(section: _Section, body: bytes) -> None:
-    if len(section.interfaces) >= MOST_INTERFACES:
-        raise ValueError("too many interfaces")
-    fixed = declared.read_interface(section.order, body)
-    ticks, offset = MICROSECONDS, 0
-    for code, value in pcapng.options(body, 8, section.order):
-        if code == pcapng.RESOLUTION and value:
-            ticks = 2 ** (value[0] & 0x7F) if value[0] & 0x80 else 10 ** value[0]
-        elif code == pcapng.OFFSET and len(value) == 8:
-            offset = Struct(section.order + "q").unpack(value)[0] * MICROSECONDS
-    section.interfaces.append(_Interface(fixed.link, MICROSECONDS, ticks, offset, fixed.snaplen))
-
-
-def _read_enhanced(section: _Section, body: bytes) -> Frame:
-    number, high, low, captured, _original = section.enhanced.unpack_from(body)
-    return _frame(section, number, high << 32 | low, body, at=20, captured=captured)
-
-
-def _read_obsolete(section: _Section, body: bytes) -> Frame:
-    number, _drops, high, low, captured, _original = section.obsolete.unpack_from(body)
-    return _frame(section, number, high << 32 | low, body, at=20, captured=captured)
-
-
-def _read_simple(section: _Section, body: bytes) -> Frame:
-    (original,) = section.word.unpack_from(body)
-    snaplen = section.interfaces[0].snaplen
-    captured = min(original, snaplen) if snaplen else original
-    return _frame(section, 0, None, body, at=4, captured=captured)
-
-
-def _frame(section: _Section, number: int, ticks: int | None, body: bytes, *, at: int, captured: int) -> Frame:
-    if captured > len(body) - at:
-        raise ValueError(f"{captured} octets of packet in a block of {len(body)}")
-    link, multiplier, divisor, offset, _snaplen = section.interfaces[number]
-    data = body[at : at + captured]
-    if ticks is None:
-        return Frame(link, _TIME_LATER, data)
-    time = ticks if divisor == multiplier else ticks * multiplier // divisor
-    return Frame(link, max(0, time + offset), data)
-
-
-_BLOCKS: Final[dict[int, Callable[[_Section, bytes], Frame | None]]] = {
-    pcapng.SECTION: _read_section,
-    pcapng.INTERFACE: _read_interface,
-    pcapng.OBSOLETE_PACKET: _read_obsolete,
-    pcapng.SIMPLE_PACKET: _read_simple,
-    pcapng.ENHANCED_PACKET: _read_enhanced,
+_SECTION: Final = pcapng.SECTION.to_bytes(4, "big")
+_ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
+_BLOCKS: Final[dict[int, Callable[[Frames, bytes, list[Frame]], None]]] = {
+    pcapng.SECTION: Frames._read_section,
+    pcapng.INTERFACE: Frames._read_interface,
+    pcapng.OBSOLETE_PACKET: Frames._read_obsolete,
+    pcapng.SIMPLE_PACKET: Frames._read_simple,
+    pcapng.ENHANCED_PACKET: Frames._read_enhanced,
+    pcapng.SECRETS: Frames._read_secrets,
 }
 """Block type → how it is read; all others are skipped."""

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 
-from inspector.capture.blocks import Frame, frames
+from inspector.capture.blocks import Frames
 from inspector.capture.reassembly import Reassembly
 from inspector.errors import CaptureError
 from inspector.formats.packet import Packet, Skipped, dissect
 from inspector.segment import Event
 
-BUFFER: Final = 1 << 20
-"""Octets read from the disk at a time."""
 MOST_WARNINGS: Final = 100
 """Warnings passed on for one file: a hostile one could make millions."""
 
@@ -48,27 +46,31 @@ def read_all(paths: Iterable[str], warn: Warn = _ignore, number: int = 1) -> Gen
 
 def _file(path: str, reassembly: Reassembly, limited: _Limited) -> Iterator[Event]:
     try:
-        stream = open(path, "rb", buffering=BUFFER)  # noqa: SIM115 - closed below; OSError is for the opening alone
+        stream = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below; OSError is for the opening alone
     except OSError as error:
         raise CaptureError(f"{path}: cannot be opened: {error.strerror}") from error
     with stream:
         try:
-            yield from _events(frames(stream, path, limited.plain), reassembly, limited)
+            yield from _events(Frames(stream.read, path, limited.plain), reassembly, limited)
         except CaptureError:
-            yield from reassembly.finish()
+            reassembly.finish()
+            yield from reassembly.taken()
             raise
-    yield from reassembly.finish()
+    reassembly.finish()
+    yield from reassembly.taken()
 
 
-def _events(source: Iterator[Frame], reassembly: Reassembly, limited: _Limited) -> Iterator[Event]:
+def _events(frames: Frames, reassembly: Reassembly, limited: _Limited) -> Iterator[Event]:
     skipped: set[Skipped] = set()
-    for link, time, data in source:
-        packet = dissect(link, data)
-        if isinstance(packet, Packet):
-            yield from reassembly.feed(packet, time)
-        elif packet not in skipped:
-            skipped.add(packet)
-            limited.told(f"{packet} are not read")
+    while batch := frames.batch():
+        for frame in batch:
+            packet = dissect(frame.link, frame.data)
+            if isinstance(packet, Packet):
+                reassembly.feed(packet, frame.time)
+            elif packet not in skipped:
+                skipped.add(packet)
+                limited.told(f"{packet} are not read")
+        yield from reassembly.taken()
 
 
 class _Limited:

@@ -1,275 +1,381 @@
 """TCP packets back into events: who speaks with whom, which octets, in which order.
 
-Knows sequence numbers and connections.  Must not know files or block formats.
+Knows connections and what their packets may do.  Must not know files or block formats.
 
-Our own captures (their SYN carries a `marker`) have no lost, repeated or swapped packets, so a hole in one is
-where the disk was full, and is passed over at once.  In foreign captures octets that come early are kept, up to
-a bound, until those before them come; a hole that is never filled is passed over, with a warning.
+Rules.  Each octet is delivered once, in order; of two copies that differ the first counts, and a remark tells it.  Octets wait
+for those before them, and a reply for what its sender had received by then (its acknowledgement), so that packets swapped by
+the network or by the capture come out right.  What is not in the capture is told as a gap: as soon as the other end has
+acknowledged it and `PATIENCE` packets have not brought it, or as there is no more room to wait.  Packets that are none of the
+connection's (a reset outside the window, octets far away) change nothing.
+
+Our own captures (their SYN carries a `marker`) have no lost, repeated or swapped packets, so a hole in one is where the disk
+was full, and is a gap at once.
 """
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
+from hashlib import sha256
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Final
 
+from inspector.capture.connection import HALF_WAY, WRAP, Connection, Half
 from inspector.capture.conversation import MAPPED
+from inspector.capture.early import COST, Conflict, Piece
 from inspector.formats import marker
-from inspector.formats.packet import ACK, FIN, RST, SYN, Packet
-from inspector.pdu import C2S, S2C, Address, Direction, Flow
-from inspector.segment import Ended, Event, Opened, Reset, Segment
+from inspector.formats.packet import ACK, FIN, RST, SYN, Packet, reverse
+from inspector.pdu import Address, Flow
+from inspector.segment import Ended, Event, Gap, Opened, Remark, Reset, Segment
 
 EARLY: Final = 1 << 20
-"""Octets of one direction that are kept while others before them are missing."""
+"""Octets of one direction that are kept while others before them are missing: what a sender has under way at 1 Gbit/s in 8 ms."""
 EARLY_TOTAL: Final = 64 << 20
 """The same for all directions together."""
-COST: Final = 128
-"""Octets that a kept packet counts for beside its own."""
+PATIENCE: Final = 32
+"""Packets of a connection that may bring what the other end has acknowledged: captures swap neighbours, not more."""
 CONNECTIONS: Final = 100_000
 """Connections known at a time, ended ones included; beyond, the oldest is forgotten."""
+LINGER: Final = 60_000_000
+"""Microseconds of the capture for which an ended connection is known, so that late copies of its packets open no other."""
+LINGERING: Final = 10_000
+"""Ended connections that are known at a time."""
+WINDOW: Final = 1 << 20
+"""How far from its place a reset is believed: the largest window that is common."""
+MOST_CONFLICTS: Final = 10
+"""Conflicting copies that are told of one connection."""
 
 SERVICES: Final = {110: "pop3", 1110: "pop3", 25: "smtp", 587: "smtp", 2525: "smtp", 24: "lmtp", 143: "imap"}
 """What a foreign capture's server port says of the protocol."""
 
-_WRAP: Final = 0xFFFF_FFFF
-_HALF: Final = 1 << 31
-
-
-class _Half:
-    """What one end has sent, as far as it was delivered."""
-
-    __slots__ = ("connection", "cost", "direction", "early", "ended", "fin", "next", "peer", "sender")
-    peer: _Half
-
-    def __init__(self, connection: _Connection, direction: Direction, sender: bytes) -> None:
-        self.connection = connection
-        self.direction = direction
-        self.sender = sender
-        self.next: int | None = None
-        """The sequence number of the next octet to deliver; it grows beyond 32 bits instead of wrapping."""
-        self.early: list[tuple[int, int, bytes]] = []
-        """A heap of octets that came early: their place, an order of arrival, themselves."""
-        self.cost = 0
-        self.fin: int | None = None
-        """Where the direction ends, once its FIN was seen."""
-        self.ended = False
-
-
-class _Connection:
-    __slots__ = ("closed", "flow", "halves", "own", "start")
-
-    def __init__(self, flow: Flow, own: bool, start: int | None, client: bytes, server: bytes) -> None:
-        self.flow = flow
-        self.own = own
-        self.start = start
-        """The sequence number of the SYN, by which a repeated one is known."""
-        self.closed = False
-        up, down = _Half(self, C2S, client), _Half(self, S2C, server)
-        up.peer, down.peer = down, up
-        self.halves = (up, down)
+_ODD: Final = SYN | FIN | RST
+_SERVER_SAYS: Final = re.compile(rb"\+OK|-ERR|\d\d\d[ -]|\* ")
+"""How what a server says begins, and nothing that a client says."""
 
 
 class Reassembly:
     """The connections of a capture; takes packets in the order of the file, gives events."""
 
-    __slots__ = ("_arrivals", "_events", "_halves", "_kept", "_time", "_warn", "number")
+    __slots__ = ("_ended", "_halves", "_kept", "_time", "_warn", "events", "number")
 
     def __init__(self, warn: Callable[[str], None], number: int = 1) -> None:
         """`number` is that of the first flow."""
         self.number = number
         """The number of the next flow."""
+        self.events: list[Event] = []
+        """What came of the packets so far, for whoever takes it away."""
         self._warn = warn
-        self._halves: dict[bytes, _Half] = {}
-        """By sender and receiver, addresses and ports."""
-        self._events: list[Event] = []
+        self._halves: dict[bytes, Half] = {}
+        """By who sends to whom."""
+        self._ended: deque[tuple[int, Connection]] = deque()
         self._kept = 0
-        self._arrivals = 0
         self._time = 0
 
-    def feed(self, packet: Packet, time: int) -> list[Event]:
-        """The events that a packet makes, usually one; `time` in microseconds since the epoch."""
-        events: list[Event] = []
-        self._events = events
-        self._time = time
-        flags = packet.flags
-        half = self._halves.get(packet.source + packet.target)
-        if flags & SYN:
-            half = self._syn(packet, half)
-        elif half is None:
-            if not packet.payload:
-                return events
-            half = self._joined_late(packet)
-        if half.connection.closed:
-            return events
-        if flags & RST:
-            self._reset(half)
-            return events
-        seq = packet.seq + 1 if flags & SYN else packet.seq
-        if packet.payload or flags & FIN:
-            self._arrived(half, seq, packet)
+    def taken(self) -> list[Event]:
+        """The events since the last call."""
+        events, self.events = self.events, []
         return events
 
-    def finish(self) -> list[Event]:
-        """The events that were waiting for packets that never came."""
-        self._events = []
+    def feed(self, packet: Packet, time: int) -> None:
+        """Takes a packet; `time` in microseconds since the epoch."""
+        half = self._halves.get(packet.pair)
+        if half is not None and not packet.flags & _ODD:
+            connection = half.connection
+            payload = packet.payload
+            if half.seq == packet.seq and half.known and not connection.stuck and not connection.closed:
+                if not payload and not packet.missing:
+                    connection.time = time
+                    return
+                peer = half.peer
+                distance = (packet.ack - peer.seq) & WRAP
+                if (distance <= 1 or distance >= HALF_WAY or not peer.known or connection.own) and not packet.missing and (
+                        half.fin < 0):
+                    connection.time = time
+                    size = len(payload)
+                    half.next += size
+                    half.seq = (half.seq + size) & WRAP
+                    half.remember(payload)
+                    self.events.append(Segment(connection.flow.number, half.direction, time, payload))
+                    return
+        self._time = time
+        self._take(packet, half)
+
+    def finish(self) -> None:
+        """Nothing more comes: what was waiting is delivered as it is."""
         for half in list(self._halves.values()):
             if not half.connection.closed:
                 self._flush(half)
-        return self._events
 
-    # --- connections ---
+    # Connections
 
-    def _syn(self, packet: Packet, half: _Half | None) -> _Half:
+    def _take(self, packet: Packet, half: Half | None) -> None:
+        flags = packet.flags
+        if flags & SYN:
+            half = self._syn(packet, half)
+        elif half is None:
+            if not packet.payload or flags & RST:
+                return
+            half = self._joined_late(packet)
+        connection = half.connection
+        connection.time = self._time
+        if connection.closed:
+            return
+        if flags & RST:
+            if self._believed(half, packet):
+                self._reset(half)
+            return
+        if connection.stuck:
+            connection.stuck += 1
+            self._acknowledged(half.peer, packet)
+        seq = packet.seq + 1 if flags & SYN else packet.seq
+        if packet.payload or packet.missing or flags & FIN:
+            self._arrived(half, seq, packet)
+        if connection.stuck:
+            self._wait(connection)
+
+    def _syn(self, packet: Packet, half: Half | None) -> Half:
         answer = packet.flags & ACK
         if half is None or (not answer and self._is_new(packet, half)):
             half = self._open(packet, bool(answer), packet.seq)
-        if half.next is None:
-            half.next = packet.seq + 1
+        if not half.known:
+            half.begin(packet.seq + 1)
         return half
 
-    def _is_new(self, packet: Packet, half: _Half) -> bool:
+    def _is_new(self, packet: Packet, half: Half) -> bool:
         """Whether a SYN between known ends opens another connection: ours are never repeated."""
         connection = half.connection
         return connection.closed or connection.start != packet.seq or marker.find(packet.options) is not None
 
-    def _joined_late(self, packet: Packet) -> _Half:
-        """A connection whose SYN was not captured: the end with the better known port is the server."""
-        source, target = _port(packet.source), _port(packet.target)
-        from_server = target not in SERVICES and (source in SERVICES or source < target)
-        return self._open(packet, from_server, None)
+    def _joined_late(self, packet: Packet) -> Half:
+        """A connection whose SYN was not captured: a service's port tells the server, else what is said, else the lower port."""
+        source, target = _port(packet.pair[-4:-2]), _port(packet.pair[-2:])
+        if target in SERVICES or source in SERVICES:
+            from_server = target not in SERVICES
+        else:
+            from_server = _SERVER_SAYS.match(packet.payload) is not None or source < target
+        return self._open(packet, from_server, -1)
 
-    def _open(self, packet: Packet, from_server: bool, start: int | None) -> _Half:
-        client, server = (packet.target, packet.source) if from_server else (packet.source, packet.target)
-        self._forget(self._halves.get(client + server))
-        if len(self._halves) >= 2 * CONNECTIONS:
-            self._forget(next(iter(self._halves.values())))
+    def _open(self, packet: Packet, from_server: bool, start: int) -> Half:
+        back = reverse(packet.pair)
+        up, down = (back, packet.pair) if from_server else (packet.pair, back)
+        self._forget(self._halves.get(up))
+        self._expire()
         described = None if from_server else marker.find(packet.options)
-        flow = self._flow(client, server, described)
-        connection = _Connection(flow, described is not None, start, client, server)
-        up, down = connection.halves
-        self._halves[client + server] = up
-        self._halves[server + client] = down
-        self._events.append(Opened(flow))
-        return down if from_server else up
+        connection = Connection(self._flow(up, described), described is not None, start, up, down)
+        self._halves[up] = connection.up
+        self._halves[down] = connection.down
+        self.events.append(Opened(connection.flow))
+        return connection.down if from_server else connection.up
 
-    def _flow(self, client: bytes, server: bytes, described: marker.Marker | None) -> Flow:
+    def _flow(self, up: bytes, described: marker.Marker | None) -> Flow:
         number = self.number
         self.number += 1
+        size = (len(up) - 4) // 2
+        client, server = up[:size], up[size:2 * size]
+        port = _port(up[-2:])
         if described is None:
-            name = SERVICES.get(_port(server), "")
-            return Flow(number, _address(client), _address(server), self._time, name)
-        return Flow(
-            number,
-            _address(client, described.client_mapped),
-            Address(_address(server, described.server_mapped).host, described.port),
-            self._time,
-            described.protocol,
-        )
+            return Flow(number, _address(client, up[-4:-2]), _address(server, up[-2:]), self._time, SERVICES.get(port, ""))
+        return Flow(number, _address(client, up[-4:-2], described.client_mapped),
+                    Address(_address(server, up[-2:], described.server_mapped).host, described.port), self._time,
+                    described.protocol)
 
-    def _forget(self, half: _Half | None) -> None:
+    def _expire(self) -> None:
+        """Forgets connections that ended long ago, and, where there are too many, the oldest."""
+        ended = self._ended
+        while ended and (len(ended) > LINGERING or self._time - ended[0][0] > LINGER):
+            connection = ended.popleft()[1]
+            for half in (connection.up, connection.down):
+                if self._halves.get(half.pair) is half:
+                    del self._halves[half.pair]
+        if len(self._halves) >= 2 * CONNECTIONS:
+            self._forget(next(iter(self._halves.values())))
+
+    def _forget(self, half: Half | None) -> None:
         if half is None:
             return
         if not half.connection.closed:
             self._flush(half)
             self._flush(half.peer)
         # A forged packet may come from where it goes to; then the two keys are one.
-        self._halves.pop(half.sender + half.peer.sender, None)
-        self._halves.pop(half.peer.sender + half.sender, None)
+        self._halves.pop(half.pair, None)
+        self._halves.pop(half.peer.pair, None)
 
-    def _reset(self, half: _Half) -> None:
+    def _believed(self, half: Half, packet: Packet) -> bool:
+        """Whether a reset is where the connection is (RFC 9293 §3.10.7.4); one that refuses it has the number 0."""
+        return not half.known or -WINDOW <= half.ahead(packet.seq) <= WINDOW or (packet.seq == 0 and half.next == half.seq)
+
+    def _reset(self, half: Half) -> None:
         self._flush(half)
         self._flush(half.peer)
-        self._events.append(Reset(half.connection.flow.number, half.direction, self._time))
-        half.connection.closed = True
+        self.events.append(Reset(half.connection.flow.number, half.direction, self._time))
+        self._close(half.connection)
 
-    # --- octets ---
+    def _close(self, connection: Connection) -> None:
+        connection.closed = True
+        connection.up.forget()
+        connection.down.forget()
+        self._ended.append((self._time, connection))
 
-    def _arrived(self, half: _Half, seq: int, packet: Packet) -> None:
-        if half.next is None:
-            half.next = seq
-        ahead = (seq - half.next) & _WRAP
-        if ahead >= _HALF:
-            ahead -= 1 << 32
-        if half.connection.own and ahead > 0:
-            self._pass_over(half, half.next + ahead)
+    # Octets
+
+    def _arrived(self, half: Half, seq: int, packet: Packet) -> None:
+        """Takes the octets of a packet, now or later."""
+        connection = half.connection
+        if not half.known:
+            half.begin(seq)
+        ahead = half.ahead(seq)
+        if connection.own and ahead > 0:
+            self._gap(half, ahead)
             ahead = 0
+        payload = packet.payload
         place = half.next + ahead
-        size = len(packet.payload)
-        end = place + size + packet.missing
-        if packet.flags & FIN and half.fin is None and end >= half.next:
+        end = place + len(payload) + packet.missing
+        if packet.flags & FIN and half.fin < 0 and end >= half.next:
             half.fin = end
-        if ahead > 0:
-            self._keep(half, place, packet.payload)
-        elif -ahead < size or (size == 0 == ahead):
-            self._deliver(half, packet.payload[-ahead:] if ahead else packet.payload)
-            if packet.missing:
-                self._pass_over(half, half.next + packet.missing)
-        if half.early:
-            self._drain(half)
+        ack = -1
+        peer = half.peer
+        if peer.known and not connection.own and packet.flags & ACK:
+            ack = peer.next + peer.ahead(packet.ack)
+        if ahead < 0 and payload:
+            payload = self._again(half, place, payload)
+            place = half.next
+        if payload:
+            if place == half.next and not half.early.pieces and ack <= peer.next + 1:
+                self._deliver(half, payload)
+            else:
+                connection.stuck = connection.stuck or 1
+                self._keep(half, place, payload, ack)
+                self._acknowledged(peer, packet)
+        if packet.missing and place + len(payload) == half.next and end > half.next:
+            self._gap(half, end - half.next)
+        if connection.stuck:
+            self._drain(connection)
         self._end(half)
 
-    def _deliver(self, half: _Half, octets: bytes) -> None:
-        if octets and half.next is not None and not half.ended:
-            half.next += len(octets)
-            self._events.append(Segment(half.connection.flow.number, half.direction, self._time, octets))
+    def _again(self, half: Half, place: int, payload: bytes) -> bytes:
+        """Octets of which some were delivered before: the rest of them.  A keep-alive repeats one octet, whatever it is."""
+        if len(payload) > 1:
+            self._conflict(half, half.compare(place, payload))
+        return payload[half.next - place:]
 
-    def _keep(self, half: _Half, place: int, octets: bytes) -> None:
-        if octets:
-            self._arrivals += 1
-            heappush(half.early, (place, self._arrivals, octets))
-            half.cost += len(octets) + COST
-            self._kept += len(octets) + COST
+    def _deliver(self, half: Half, octets: bytes) -> None:
+        if half.ended:
+            return
+        half.advance(len(octets))
+        half.remember(octets)
+        self.events.append(Segment(half.connection.flow.number, half.direction, self._time, octets))
 
-    def _drain(self, half: _Half) -> None:
-        """Delivers what was kept as far as nothing is missing, or as there is no more room to wait."""
-        while half.early and half.next is not None:
-            place = half.early[0][0]
-            if place > half.next:
-                if half.cost <= EARLY and self._kept <= EARLY_TOTAL:
-                    return
-                self._pass_over(half, place)
-            self._release(half)
+    def _keep(self, half: Half, place: int, octets: bytes, ack: int) -> None:
+        early = half.early
+        before = early.cost
+        self._conflict(half, early.add(place, octets, ack, half.connection.stuck))
+        self._kept += early.cost - before
 
-    def _release(self, half: _Half) -> None:
-        place, _arrival, octets = heappop(half.early)
-        half.cost -= len(octets) + COST
-        self._kept -= len(octets) + COST
-        known = (half.next or 0) - place
-        if known < len(octets):
-            self._deliver(half, octets[known:])
+    def _acknowledged(self, half: Half, packet: Packet) -> None:
+        """The other end says up to where it has received this direction."""
+        if half.known and packet.flags & ACK:
+            half.acked = max(half.acked, half.next + half.ahead(packet.ack))
 
-    def _flush(self, half: _Half) -> None:
+    def _drain(self, connection: Connection) -> None:
+        """Delivers what was kept, as far as nothing before it is missing."""
+        halves = (connection.up, connection.down)
+        moved = True
+        while moved:
+            moved = False
+            for half in halves:
+                while half.early.pieces:
+                    first = half.early.pieces[0]
+                    if first.place > half.next or first.ack > half.peer.next + 1:
+                        break
+                    self._release(half)
+                    moved = True
+        if not connection.up.early.pieces and not connection.down.early.pieces:
+            connection.stuck = 0
+
+    def _release(self, half: Half) -> None:
+        piece = half.early.pop()
+        self._kept -= len(piece.data) + COST
+        if piece.place < half.next:
+            self._conflict(half, half.compare(piece.place, piece.data))
+        known = half.next - piece.place
+        if known < len(piece.data):
+            self._deliver(half, piece.data[known:])
+        self._end(half)
+
+    def _wait(self, connection: Connection) -> None:
+        """Gives up what is missing, when it cannot come any more or there is no more room to wait."""
+        for half in (connection.up, connection.down):
+            while half.early.pieces and (half.early.cost > EARLY or self._kept > EARLY_TOTAL or (
+                    self._lost(half, half.early.pieces[0]))):
+                self._give_up(half)
+                self._drain(connection)
+
+    def _lost(self, half: Half, first: Piece) -> bool:
+        """Whether what the first kept piece waits for was received, so that it was sent, and is not in the capture."""
+        return half.connection.stuck - first.arrived > PATIENCE and (first.place <= half.next or half.acked > half.next)
+
+    def _give_up(self, half: Half) -> None:
+        """Passes over what the first kept piece waits for: octets before it, or those that its sender had received."""
+        first = half.early.pieces[0]
+        if first.place > half.next:
+            self._gap(half, first.place - half.next)
+            return
+        self._not_sent(half.peer, first)
+        first.ack = -1
+
+    def _not_sent(self, peer: Half, piece: Piece) -> None:
+        """Passes over what the sender of a piece had received before, and the capture does not have."""
+        upto = piece.ack
+        if peer.early.pieces:
+            upto = min(upto, peer.early.pieces[0].place)
+        if upto > peer.next + 1:
+            self._gap(peer, upto - peer.next)
+
+    def _flush(self, half: Half) -> None:
         """Delivers all that was kept, and the end if it was seen, whatever is missing."""
-        while half.early and half.next is not None:
-            if half.early[0][0] > half.next:
-                self._pass_over(half, half.early[0][0])
+        while half.early.pieces:
+            first = half.early.pieces[0]
+            if first.place > half.next:
+                self._gap(half, first.place - half.next)
+            self._not_sent(half.peer, first)
             self._release(half)
-        if half.fin is not None and half.next is not None and half.fin > half.next:
-            self._pass_over(half, half.fin)
+        if half.fin > half.next and half.known:
+            self._gap(half, half.fin - half.next)
         self._end(half)
 
-    def _pass_over(self, half: _Half, place: int) -> None:
-        missing = place - (half.next or 0)
-        flow = half.connection.flow
-        flow.missing += missing
-        self._warn(f"flow {flow.number} {half.direction}: {missing} octets are not in the capture")
-        half.next = place
+    def _gap(self, half: Half, size: int) -> None:
+        if half.ended:
+            return
+        half.advance(size)
+        half.forget()
+        self.events.append(Gap(half.connection.flow.number, half.direction, self._time, size))
 
-    def _end(self, half: _Half) -> None:
-        if half.fin is None or half.ended or half.next is None or half.next < half.fin:
+    def _conflict(self, half: Half, conflict: Conflict | None) -> None:
+        connection = half.connection
+        if conflict is None or connection.conflicts >= MOST_CONFLICTS:
+            return
+        connection.conflicts += 1
+        first, second = sha256(conflict.first).hexdigest(), sha256(conflict.second).hexdigest()
+        self.events.append(Remark(
+            connection.flow.number, half.direction, self._time, "tcp_overlap_conflict",
+            f"{half.direction}: {len(conflict.first)} octets came twice and differ: "
+            f"sha256 {first[:16]} counts, {second[:16]} does not"))
+
+    def _end(self, half: Half) -> None:
+        if half.fin < 0 or half.ended or not half.known or half.next < half.fin:
             return
         half.ended = True
-        half.connection.closed = half.peer.ended
-        self._events.append(Ended(half.connection.flow.number, half.direction, self._time))
+        self.events.append(Ended(half.connection.flow.number, half.direction, self._time))
+        if half.peer.ended:
+            self._close(half.connection)
 
 
-def _port(end: bytes) -> int:
-    return int.from_bytes(end[-2:], "big")
+def _port(octets: bytes) -> int:
+    return int.from_bytes(octets, "big")
 
 
-def _address(end: bytes, mapped: bool = False) -> Address:
-    host = end[:-2]
+def _address(host: bytes, port: bytes, mapped: bool = False) -> Address:
     if mapped and host.startswith(MAPPED):
-        host = host[len(MAPPED) :]
-    return Address(inet_ntop(AF_INET if len(host) == 4 else AF_INET6, host), _port(end))
+        host = host[len(MAPPED):]
+    return Address(inet_ntop(AF_INET if len(host) == 4 else AF_INET6, host), _port(port))

@@ -1,7 +1,7 @@
-"""From a captured frame to a TCP packet: link, IP and TCP headers.
+"""From a captured frame to a TCP packet: link, tunnel, IP and TCP headers.
 
-Knows their layouts (RFC 791, RFC 8200, RFC 9293, the link types of tcpdump.org).  Must not know connections.
-Never raises on hostile octets: what is no TCP packet comes out as the reason why.
+Knows their layouts (RFC 791, RFC 8200, RFC 9293, the link types of tcpdump.org) and what wraps an IP packet in another.
+Must not know connections.  Never raises on hostile octets: what is no TCP packet comes out as the reason why.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 FIN: Final = 0x01
 SYN: Final = 0x02
@@ -27,48 +27,82 @@ class Skipped(StrEnum):
     MALFORMED = "packets with malformed or cut headers"
 
 
-class Packet(NamedTuple):
+class Packet:
     """A TCP packet as captured."""
 
-    source: bytes
-    """Address (4 or 16 octets) and port (2): the end that sent it."""
-    target: bytes
-    seq: int
-    flags: int
-    payload: bytes
-    missing: int
-    """Octets of payload that were on the wire and not captured."""
-    options: bytes
-    """Those of a SYN; empty for other packets."""
+    __slots__ = ("ack", "flags", "missing", "options", "pair", "payload", "seq")
+
+    def __init__(self, pair: bytes, seq: int, ack: int, flags: int, payload: bytes, missing: int, options: bytes) -> None:
+        self.pair = pair
+        """Who sends to whom as it stands in the headers: both addresses (4 or 16 octets each), both ports."""
+        self.seq = seq
+        self.ack = ack
+        self.flags = flags
+        self.payload = payload
+        self.missing = missing
+        """Octets of payload that were on the wire and not captured."""
+        self.options = options
+        """Those of a SYN; empty for other packets."""
 
 
+def reverse(pair: bytes) -> bytes:
+    """The pair of the packets that go the other way."""
+    size = (len(pair) - 4) // 2
+    return pair[size:2 * size] + pair[:size] + pair[-2:] + pair[-4:-2]
+
+
+_PLAIN: Final = Struct(">H2xHxB14xIIBB")
+"""IPv4 without options from its length on, and TCP: length, fragment, protocol, sequence number, acknowledgement, data
+offset, flags."""
 _IPV4: Final = Struct(">BxHxxHxB")
 _IPV6: Final = Struct(">xxxxHB")
-_TCP: Final = Struct(">2s2sI4xBB")
+_TCP: Final = Struct(">IIBB")
 _TYPE: Final = Struct(">H")
 
-_VLAN: Final = frozenset({0x8100, 0x88A8, 0x9100})
 _IP_TYPES: Final = frozenset({0x0800, 0x86DD})
-_EXTENSIONS: Final = frozenset({0, 43, 60})
-"""Hop-by-hop options, routing, destination options: skipped over."""
+_TAGS: Final = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
+_LABELS: Final = frozenset({0x8847, 0x8848})
+_PPPOE: Final = 0x8864
+_EXTENSIONS: Final = frozenset({0, 43, 60, 135, 139, 140})
+"""Hop-by-hop options, routing, destination options, mobility, HIP, Shim6: skipped over."""
+_AUTHENTICATION: Final = 51
 _FRAGMENT: Final = 44
 _TCP_NUMBER: Final = 6
+_UDP_NUMBER: Final = 17
+_GRE_NUMBER: Final = 47
+_IP_IN_IP: Final = frozenset({4, 41})
+_VXLAN_PORTS: Final = frozenset({4789, 8472})
 _MOST_NESTED: Final = 8
-"""VLAN tags or extension headers that are looked through."""
+"""Tags, labels, extension headers or tunnels within each other that are looked through."""
 
 _NOWHERE: Final = -1
 
 
 def dissect(link: int, frame: bytes) -> Packet | Skipped:
     """The TCP packet in a frame of that link type."""
+    if link == 1 and len(frame) >= 54 and frame[12:15] == b"\x08\0\x45":
+        total, fragment, protocol, seq, ack, offset, flags = _PLAIN.unpack_from(frame, 16)
+        start = 34 + (offset >> 4) * 4
+        end = 14 + total
+        if protocol == _TCP_NUMBER and not fragment & 0x3FFF and 54 <= start <= end <= len(frame) and not flags & SYN:
+            return Packet(frame[26:38], seq, ack, flags, frame[start:end], 0, b"")
     find = LINKS.get(link)
     if find is None:
         return Skipped.LINK
-    at = find(frame)
+    return network(frame, find(frame), _MOST_NESTED)
+
+
+def network(frame: bytes, at: int, nested: int) -> Packet | Skipped:
+    """The TCP packet in what should be an IP packet at that place; `nested` is how many tunnels may still come."""
     if at < 0 or at >= len(frame):
         return Skipped.NOT_IP
-    version = _VERSIONS.get(frame[at] >> 4)
-    return version(frame, at) if version else Skipped.NOT_IP
+    version = frame[at] >> 4
+    if version == 4:
+        return _ipv4(frame, at, nested)
+    return _ipv6(frame, at, nested) if version == 6 else Skipped.NOT_IP
+
+
+# Where IP begins
 
 
 def _raw(_frame: bytes) -> int:
@@ -88,9 +122,24 @@ def _typed(frame: bytes, at: int, header: int) -> int:
         (kind,) = _TYPE.unpack_from(frame, at)
         if kind in _IP_TYPES:
             return header
-        if kind not in _VLAN:
+        if kind in _LABELS:
+            return _labelled(frame, header)
+        if kind == _PPPOE:
+            return header + 8  # RFC 2516 §4: six octets, and two that name what PPP carries
+        if kind not in _TAGS:
             return _NOWHERE
         at, header = header + 2, header + 4
+    return _NOWHERE
+
+
+def _labelled(frame: bytes, at: int) -> int:
+    """Where IP begins behind MPLS labels: the last has the bottom-of-stack bit (RFC 3032 §2.1)."""
+    for _ in range(_MOST_NESTED):
+        if at + 4 > len(frame):
+            return _NOWHERE
+        at += 4
+        if frame[at - 2] & 1:
+            return at
     return _NOWHERE
 
 
@@ -106,9 +155,17 @@ def _cooked2(frame: bytes) -> int:
     return _typed(frame, 0, 20)
 
 
+def _ppp(frame: bytes) -> int:
+    return 4 if frame[:2] == b"\xff\x03" else 2
+
+
 LINKS: Final[dict[int, Callable[[bytes], int]]] = {
     0: _loopback,
     1: _ethernet,
+    9: _ppp,
+    12: _raw,
+    14: _raw,
+    50: _ppp,
     101: _raw,
     108: _loopback,
     113: _cooked,
@@ -119,55 +176,82 @@ LINKS: Final[dict[int, Callable[[bytes], int]]] = {
 """Link type → a function that says where IP begins, or -1 (tcpdump.org/linktypes.html)."""
 
 
-def _ipv4(frame: bytes, at: int) -> Packet | Skipped:
+# IP, and what it carries
+
+
+def _ipv4(frame: bytes, at: int, nested: int) -> Packet | Skipped:
     if at + 20 > len(frame):
         return Skipped.MALFORMED
     first, total, fragment, protocol = _IPV4.unpack_from(frame, at)
     if fragment & 0x3FFF:
         return Skipped.FRAGMENT
-    if protocol != _TCP_NUMBER:
-        return Skipped.NOT_TCP
     header = (first & 15) * 4
     # A length of 0 is what a network card that cuts segments itself leaves in the packets of its own machine.
     end = at + total if total else len(frame)
     if header < 20:
         return Skipped.MALFORMED
-    return _tcp(frame, at + header, end, frame[at + 12 : at + 16], frame[at + 16 : at + 20])
+    if protocol == _TCP_NUMBER:
+        return _tcp(frame, at + header, end, frame[at + 12:at + 20])
+    return _carried(frame, at + header, protocol, nested)
 
 
-def _ipv6(frame: bytes, at: int) -> Packet | Skipped:
+def _ipv6(frame: bytes, at: int, nested: int) -> Packet | Skipped:
     if at + 40 > len(frame):
         return Skipped.MALFORMED
     length, following = _IPV6.unpack_from(frame, at)
     end = at + 40 + length if length else len(frame)
     place = at + 40
     for _ in range(_MOST_NESTED):
-        if following not in _EXTENSIONS or place + 2 > len(frame):
+        if place + 2 > len(frame):
             break
-        following, place = frame[place], place + 8 + frame[place + 1] * 8
+        if following in _EXTENSIONS:
+            following, place = frame[place], place + 8 + frame[place + 1] * 8
+        elif following == _AUTHENTICATION:
+            following, place = frame[place], place + 8 + frame[place + 1] * 4
+        else:
+            break
     if following == _FRAGMENT:
         return Skipped.FRAGMENT
-    if following != _TCP_NUMBER:
-        return Skipped.NOT_TCP
-    return _tcp(frame, place, end, frame[at + 8 : at + 24], frame[at + 24 : at + 40])
+    if following == _TCP_NUMBER:
+        return _tcp(frame, place, end, frame[at + 8:at + 40])
+    return _carried(frame, place, following, nested)
 
 
-_VERSIONS: Final[dict[int, Callable[[bytes, int], Packet | Skipped]]] = {4: _ipv4, 6: _ipv6}
-
-
-def _tcp(frame: bytes, at: int, end: int, source: bytes, target: bytes) -> Packet | Skipped:
+def _tcp(frame: bytes, at: int, end: int, addresses: bytes) -> Packet | Skipped:
     if at + 20 > len(frame):
         return Skipped.MALFORMED
-    source_port, target_port, seq, offset, flags = _TCP.unpack_from(frame, at)
+    seq, ack, offset, flags = _TCP.unpack_from(frame, at + 4)
     start = at + (offset >> 4) * 4
     if start < at + 20 or start > end:
         return Skipped.MALFORMED
-    return Packet(
-        source + source_port,
-        target + target_port,
-        seq,
-        flags,
-        frame[start:end],
-        max(0, end - max(start, len(frame))),
-        frame[at + 20 : start] if flags & SYN else b"",
-    )
+    return Packet(addresses + frame[at:at + 4], seq, ack, flags, frame[start:end], max(0, end - max(start, len(frame))),
+                  frame[at + 20:start] if flags & SYN else b"")
+
+
+def _carried(frame: bytes, at: int, protocol: int, nested: int) -> Packet | Skipped:
+    """A packet within another: IP in IP (RFC 2003, RFC 4213), GRE (RFC 2784), VXLAN (RFC 7348)."""
+    if nested <= 0:
+        return Skipped.NOT_TCP
+    if protocol in _IP_IN_IP:
+        return network(frame, at, nested - 1)
+    if protocol == _GRE_NUMBER:
+        return _gre(frame, at, nested - 1)
+    if protocol == _UDP_NUMBER and at + 16 <= len(frame):
+        (port,) = _TYPE.unpack_from(frame, at + 2)
+        if port in _VXLAN_PORTS and frame[at + 8] & 0x08:
+            return network(frame, _typed(frame, at + 28, at + 30), nested - 1)
+    return Skipped.NOT_TCP
+
+
+def _gre(frame: bytes, at: int, nested: int) -> Packet | Skipped:
+    """Behind a GRE header: four octets, and four for each of checksum, key and sequence number that its bits name."""
+    if at + 4 > len(frame):
+        return Skipped.MALFORMED
+    bits = frame[at]
+    (kind,) = _TYPE.unpack_from(frame, at + 2)
+    start = at + 4 + 4 * ((bits >> 7 & 1) + (bits >> 5 & 1) + (bits >> 4 & 1))
+    if kind in _IP_TYPES:
+        return network(frame, start, nested)
+    if kind == 0x6558:
+        return network(frame, _typed(frame, start + 12, start + 14), nested)
+    return Skipped.NOT_TCP

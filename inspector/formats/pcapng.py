@@ -18,6 +18,7 @@ INTERFACE: Final = 1
 OBSOLETE_PACKET: Final = 2
 SIMPLE_PACKET: Final = 3
 ENHANCED_PACKET: Final = 6
+SECRETS: Final = 10
 MAGIC: Final = 0x1A2B3C4D
 """The byte-order magic of a section header."""
 

@@ -54,6 +54,10 @@ class Pop3Session(Session):
     # The client's lines
 
     def client_line(self, line: bytes, size: int) -> None:
+        if self.doubtful is not None:
+            self.moved_on()
+        if self.lacking and not self.pending:
+            self.server.end_body()
         if self._asking:
             self._sasl_response(line, size)
             return
@@ -131,6 +135,11 @@ class Pop3Session(Session):
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
             self._mechanism = b""  # told once an exchange
         self.anomalies(found, pdu)
+
+    def begins(self, client: bool, line: bytes) -> bool:
+        if client:
+            return not self._asking and grammar.command_line(line, len(line)).command is not grammar.UNKNOWN
+        return line.startswith((b"+OK", b"-ERR", b"+ "))
 
     # The server's lines
 

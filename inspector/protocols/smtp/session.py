@@ -62,6 +62,8 @@ class SmtpSession(Session):
     # The client's lines
 
     def client_line(self, line: bytes, size: int) -> None:
+        if self.doubtful is not None:
+            self.moved_on()
         if self._asking:
             self._sasl_response(line, size)
             return
@@ -199,6 +201,8 @@ class SmtpSession(Session):
     # The server's lines
 
     def server_line(self, line: bytes, size: int) -> None:
+        if self.lacking and not self.pending:
+            self.client.end_body()
         if self._lines or line[3:4] == b"-":
             self._one_of_several(line, size)
             return
@@ -230,6 +234,22 @@ class SmtpSession(Session):
             told = ("reply_too_long", f"{self._reply_size} octets, {self.limits.reply} kept")
             reading = reading._replace(found=(*reading.found, told))
         self._reply(b"".join(lines), self._reply_size, reading, reading.outcome or FAILED)
+
+    def gap(self, client: bool, size: int) -> None:
+        super().gap(client, size)
+        if not client:
+            self._cut_lines()
+
+    def goes_on(self) -> None:
+        exchange = self.doubtful
+        super().goes_on()
+        if exchange is not None and exchange.verb == "DATA" and not self.client.in_body:
+            self._begin_content(exchange)
+
+    def begins(self, client: bool, line: bytes) -> bool:
+        if client:
+            return not self._asking and grammar.command_line(line, len(line)).command is not grammar.UNKNOWN
+        return line[:3].isdigit() and line[3:4] in (b" ", b"-", b"\r", b"\n")
 
     def finish(self, time: int) -> None:
         super().finish(time)
