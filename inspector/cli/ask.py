@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from inspector.cli.start import Setup, say
 from inspector.config import hint
-from inspector.console import BOLD, FAINT
 from inspector.errors import CaptureError, OptionError
 from inspector.hookspecs import hookimpl
 from inspector.host import Hooks, Host
@@ -159,7 +158,6 @@ class _Hooked:
 def fields(_: Setup, values: Values) -> int:
     """What a filter can ask for."""
     from inspector.query.fields import described
-    from inspector.survey.table import Cell, Column, Screen
 
     rows = described()
     if values["json"]:
@@ -168,7 +166,17 @@ def fields(_: Setup, values: Values) -> int:
         for row in rows:
             sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
         return 0
-    screen = Screen.of(sys.stdout)
-    screen.table([Column("field"), Column("type"), Column("meaning", least=30), Column("on", least=10)],
-                 [[Cell(row["name"], BOLD), row["type"], row["meaning"], Cell(" ".join(row["events"]), FAINT)] for row in rows])
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading, whole in (("field", True), ("type", True), ("meaning", False), ("events that have it", False)):
+        table.add_column(heading, no_wrap=whole)
+    for row in rows:
+        table.add_row(Text(row["name"], style="bold"), Text(row["type"]), Text(row["meaning"]),
+                      Text(" ".join(row["events"]), style="dim"))
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width, highlight=False, markup=False, emoji=False).print(table)
     return 0
