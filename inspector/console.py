@@ -88,10 +88,12 @@ def count(number: int, one: str, many: str) -> str:
 class Console:
     """How this run speaks to people: makes the views for its outputs, and keeps its summary."""
 
-    def __init__(self, *, verbose: bool = False, states: bool = False,
+    def __init__(self, *, verbose: bool = False, states: bool = False, filtered: bool = False,
                  environ: Mapping[str, str] | None = None) -> None:
-        """`verbose`: times, octets, hexadecimal.  `states`: POP3's client automaton beside the phase."""
+        """`verbose`: times, octets, hexadecimal.  `states`: POP3's client automaton beside the phase.  `filtered`: the first
+        line of a flow may be missing."""
         self.verbose = verbose
+        self.filtered = filtered
         self.states = states or verbose
         self.environ = os.environ if environ is None else environ
         self.summary = Summary()
@@ -99,10 +101,10 @@ class Console:
     def view(self, output: Output) -> View:
         """The view for an output: coloured and cut to its width when that is a terminal."""
         if not output.terminal:
-            return View(verbose=self.verbose, states=self.states)
+            return View(verbose=self.verbose, states=self.states, filtered=self.filtered)
         colour = not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
         return View(colour=colour, measure=lambda: width_of(output.descriptor), verbose=self.verbose,
-                    states=self.states)
+                    states=self.states, filtered=self.filtered)
 
 
 def width_of(descriptor: int) -> int:
@@ -117,7 +119,7 @@ class View:
     """The annotated view: makes lines, each with its end."""
 
     def __init__(self, *, colour: bool = False, measure: Callable[[], int] = lambda: 0, verbose: bool = False,
-                 states: bool = False) -> None:
+                 states: bool = False, filtered: bool = False) -> None:
         """`measure` tells the columns of the terminal; 0 for a view that is not cut."""
         self.colour = colour
         self.verbose = verbose
@@ -131,6 +133,8 @@ class View:
         self._open = 0
         """Flows that have begun and are not over."""
         self._headed = False
+        self._unheaded = filtered
+        """The heads of the columns must come above the first line, whichever it is."""
 
     # Lines
 
@@ -150,7 +154,7 @@ class View:
     def pdu(self, pdu: PDU, session: Session) -> str:
         """One PDU: its number, direction, phase and text; above the first of a flow, the heads of the columns."""
         number = pdu.number
-        heads = self._begin(pdu) if number == 1 else ""
+        heads = self._begin(pdu) if number == 1 or self._unheaded else ""
         columns = self._client if pdu.direction is C2S else self._server
         phase = pdu.phase
         middle = columns.get(phase) or self._middle(columns, pdu.direction, phase)
@@ -187,6 +191,7 @@ class View:
         if self._open > 1 and self._headed:
             return ""
         self._headed = True
+        self._unheaded = False
         return self._ink(FAINT, heads) + "\n"
 
     def _full(self, pdu: PDU, flow: int, middle: str, text: str) -> str:

@@ -2,6 +2,7 @@
 
     MailspyError
     ├── OptionError      an option or a configuration key is wrong: the program refuses to start
+    │   └── ExpressionError   a filter is wrong: knows the place in it
     ├── CaptureError     a capture cannot be read: says which file and at which octet
     └── PluginError      a plugin cannot be loaded or breaks the contract of a hook
 
@@ -17,6 +18,17 @@ class MailspyError(Exception):
 
 class OptionError(MailspyError):
     """An option or configuration value that the program cannot start with."""
+
+
+class ExpressionError(OptionError):
+    """A filter that cannot be understood, with the place that is wrong."""
+
+    def __init__(self, text: str, expression: str, column: int, width: int = 1) -> None:
+        """`column` counts characters from 0; `width` is how many of them are wrong."""
+        super().__init__(text)
+        self.expression = expression
+        self.column = column
+        self.width = width
 
 
 class CaptureError(MailspyError):

@@ -16,8 +16,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Final
 
-from inspector.errors import MailspyError
+from inspector.errors import ExpressionError, MailspyError
 from inspector.text import sanitise
 
 __all__ = ["main"]
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return _nobody_reads()
+    except ExpressionError as error:
+        return FAULT if completing() else _mistake(f"--filter: {error}", _pointed(error))
     except MailspyError as error:
         return FAULT if completing() else _mistake(str(error))
     except Exception as error:
@@ -84,9 +87,25 @@ def _run(given: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _mistake(text: str) -> int:
-    print(f"mailspy: error: {sanitise(' '.join(text.split()))}", file=sys.stderr)
+def _mistake(text: str, more: str = "") -> int:
+    print(f"mailspy: error: {sanitise(' '.join(text.split()))}{more}", file=sys.stderr)
     return MISTAKE
+
+
+WIDEST: Final = 100
+"""Columns of a filter that are shown where something is wrong in it."""
+
+
+def _pointed(error: ExpressionError) -> str:
+    """The expression, and under it a mark at the place that is wrong."""
+    from inspector.console import columns_of
+
+    text = error.expression
+    start = max(0, error.column - WIDEST // 2) if len(text) > WIDEST else 0
+    before, wrong = text[start:error.column], text[error.column:error.column + error.width]
+    after = text[error.column + error.width:start + WIDEST]
+    indent = " " * columns_of(sanitise(before))
+    return f"\n  {sanitise(before + wrong + after)}\n  {indent}{'^' * max(1, columns_of(sanitise(wrong)))}"
 
 
 def _other(error: Exception) -> int:

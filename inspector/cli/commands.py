@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from inspector import heap
 from inspector.cli import usage
 from inspector.cli.address import make_paths
+from inspector.cli.ask import fields, sessions, stats
 from inspector.cli.mail import export, show
 from inspector.cli.relaytest import relay_test
 from inspector.cli.start import Run, Setup
@@ -160,6 +161,7 @@ def help_(setup: Setup, values: Values) -> int:
 
 
 ACTIONS: Final[Mapping[str, Any]] = {
-    "live": live, "replay": replay, "show": show, "export": export, "relay-test": relay_test, "demo": demo,
+    "live": live, "replay": replay, "show": show, "export": export, "sessions": sessions,
+    "stats": stats, "fields": fields, "relay-test": relay_test, "demo": demo,
     "phases": phases, "plugins": plugins, "completion": completion, "help": help_,
 }

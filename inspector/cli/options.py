@@ -28,6 +28,7 @@ COMMON: Final = (
     Option("json", "one JSON object a line on standard output, and nothing else there", bool, False),
     Option("quiet", "no line a PDU: only findings, and anomalies of medium severity or more", bool, False),
     Option("verbose", "also times, octets, hexadecimal of what is not read", bool, False),
+    Option("filter", "only what satisfies this expression: docs/howto/filter.md, `mailspy fields`", metavar="EXPR"),
     Option("log", "also to a file: JSON if it ends in .json, .jsonl or .ndjson", metavar="FILE"),
     Option("plugin", "load a plugin from a file", metavar="FILE.py", multiple=True),
     Option("disable", "leave a plugin out", metavar="NAME", multiple=True),
@@ -58,6 +59,11 @@ EXPORT: Final = (
     Option("envelope", "also the envelope: headers (X-Mailspy-… in the copy) or json (beside it)", metavar="HOW"),
     Option("incomplete", "also messages that are not whole, marked as such", bool, False),
     Option("lf", "write LF for each CRLF, as mail stores on Unix do", bool, False),
+)
+
+SESSIONS: Final = (
+    Option("csv", "as CSV, for spreadsheets", bool, False),
+    Option("sort", "by that column: duration, octets, anomalies, …; with - before it, the largest first", metavar="COLUMN"),
 )
 
 RELAY_TEST: Final = (

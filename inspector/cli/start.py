@@ -27,7 +27,8 @@ from inspector.text import sanitise
 
 EARLY: Final = ("plugin", "disable", "config")
 """Options that are read before the others: they decide which options there are."""
-RESERVED: Final = {"help", "help_all", "version", "phases", "plugins", "completion", "show", "export", "relay_test", *COMMANDS}
+RESERVED: Final = {"help", "help_all", "version", "phases", "plugins", "completion", "show", "export", "relay_test",
+                   "sessions", "stats", "fields", *COMMANDS}
 """Names that no plugin's option can have, beside those of the program's own options."""
 
 
@@ -125,14 +126,25 @@ class Run:
         """
         heap.keep()
         self.outputs = Outputs(live)
-        self.console = Console(verbose=bool(values.get("verbose")), states=states)
+        self.console = Console(verbose=bool(values.get("verbose")), states=states,
+                               filtered=values.get("filter") is not None)
         try:
             setup.host.alarm = self.outputs.notice
-            setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console}))
+            setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console,
+                                          "sieve": self._sieve(values.get("filter"))}))
             self.pipeline = self._pipeline(setup)
         except BaseException:
             self.outputs.close()
             raise
+
+    def _sieve(self, text: str | None) -> Callable[[Any], Any] | None:
+        """What makes a listener of one that hears only what the filter asks for; None without a filter."""
+        if text is None:
+            return None
+        from inspector.query import Expression, sieve
+
+        expression = Expression(text)
+        return lambda listener: sieve(expression, listener, self.outputs.notice)
 
     def _pipeline(self, setup: Setup) -> Pipeline:
         from inspector.formats.tls import describe

@@ -13,7 +13,8 @@ import click
 from click.core import ParameterSource
 
 from inspector.cli import usage
-from inspector.cli.options import CHOICES, COMMON, DEMO, EXPORT, HIDDEN, LEAST, LIVE, RELAY_TEST, REPLAY, SHORT, SHOW
+from inspector.cli.ask import READERS
+from inspector.cli.options import CHOICES, COMMON, DEMO, EXPORT, HIDDEN, LEAST, LIVE, RELAY_TEST, REPLAY, SESSIONS, SHORT, SHOW
 from inspector.cli.options import COMMANDS as RUNNING
 from inspector.cli.start import Setup
 from inspector.config import hint
@@ -148,6 +149,15 @@ def _export(_: Setup) -> list[click.Parameter]:
     return [files, *map(parameter, EXPORT)]
 
 
+def _sessions(setup: Setup) -> list[click.Parameter]:
+    return [*_stats(setup), *map(parameter, SESSIONS)]
+
+
+def _stats(setup: Setup) -> list[click.Parameter]:
+    files = click.Argument(["files"], nargs=-1, required=True, type=click.Path(), metavar="FILE...")
+    return [files, *(parameter(option) for option in setup.options if option.plugin in READERS)]
+
+
 def _relay_test(_: Setup) -> list[click.Parameter]:
     return [click.Argument(["server"], required=True, metavar="HOST[:PORT]"), *map(parameter, RELAY_TEST)]
 
@@ -183,6 +193,8 @@ def _nothing(_: Setup) -> list[click.Parameter]:
 
 
 _LOADING: Final = {"show": ("plugin", "disable", "config", "json"), "export": ("plugin", "disable", "config"),
+                   "sessions": ("plugin", "disable", "config", "json", "filter"),
+                   "stats": ("plugin", "disable", "config", "json", "filter"), "fields": ("config", "json"),
                    "relay-test": ("plugin", "disable", "config", "json"),
                    "phases": ("plugin", "disable", "config"), "plugins": ("plugin", "disable", "config", "json"),
                    "completion": ("config",), "help": ("plugin", "disable", "config")}
@@ -192,6 +204,9 @@ COMMANDS: Final[tuple[tuple[str, str, Callable[[Setup], list[click.Parameter]]],
     ("replay", "The annotated view of captures: pcapng or pcap, from any program.", _replay),
     ("show", "What is in a message, of a capture, an .eml file or a mailbox: header, tree, texts.", _show),
     ("export", "The messages of captures as files, as a mailbox or as a maildir, exactly as they crossed.", _export),
+    ("sessions", "A line for each session of captures: who, what, how much, how long, what is odd.", _sessions),
+    ("stats", "Figures over captures: commands, replies and times, phases, sizes, the most frequent names.", _stats),
+    ("fields", "What --filter can ask for.", _nothing),
     ("relay-test", "Asks an SMTP server that you run, in all classic forms, whether it would relay; sends no mail.", _relay_test),
     ("demo", "Servers, a client and mail of our own: everything, with nothing else needed.", _demo),
     ("phases", "The phases of a protocol, as text or as a diagram.", _phases),

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from inspector.cli.options import COMMON, DEMO, EXPORT, HIDDEN, LIVE, RELAY_TEST, REPLAY, SHORT, SHOW
+from inspector.cli.options import COMMON, DEMO, EXPORT, HIDDEN, LIVE, RELAY_TEST, REPLAY, SESSIONS, SHORT, SHOW
 from inspector.options import Option
 from inspector.text import sanitise
 
@@ -28,11 +28,13 @@ Live, replay and demo:
   --json                             JSON lines in place of the annotated view
   -q, --quiet                        only what plugins find, and anomalies
   -v, --verbose                      also times, octets, hexadecimal
+  --filter EXPR                      only what satisfies it: mailspy fields
   --log FILE                         also to a file; JSON if it ends in .json
   --plugin FILE.py, --disable NAME   load a plugin; leave one out
-Commands: replay, show (what is in a message), export (messages as files),
-  relay-test (is a server an open relay?), demo, phases (diagrams), plugins,
-  completion (for your shell), help
+Commands: replay, sessions (a line each), stats (figures over captures),
+  show (what is in a message), export (messages as files), fields (what a
+  filter asks for), relay-test (is a server an open relay?), demo, phases
+  (diagrams), plugins, completion (for your shell), help
 Everything else, options of plugins too: mailspy --help-all
 """
 
@@ -44,6 +46,9 @@ COMMANDS: Final = (
     ("replay FILE…", "the annotated view of captures: pcapng or pcap, from any program"),
     ("show FILE", "what is in a message, of a capture, an .eml file or a mailbox: header, tree, texts"),
     ("export FILE…", "the messages of captures as .eml files, mailbox or maildir, exactly as they crossed"),
+    ("sessions FILE…", "a line for each session of captures: who, what, how much, how long, what is odd"),
+    ("stats FILE…", "figures over captures: commands, replies and times, phases, sizes, the most frequent names"),
+    ("fields", "what --filter can ask for (--json)"),
     ("relay-test HOST[:PORT]", "asks an SMTP server that you run whether it would relay, in all classic forms; sends no letter"),
     ("demo", "servers, a client and mail of our own, nothing else needed"),
     ("phases [NAME]", "the phases of a protocol, as text or as a diagram (--format text, mermaid, svg)"),
@@ -58,7 +63,7 @@ def everything(plugins: Iterable[Option]) -> str:
     parts = ["Usage: mailspy [OPTIONS] [COMMAND]\n\nWithout a command it is the live proxy.\n",
              _rows("Commands", COMMANDS), _group("Live", LIVE),
              _group("Live, replay and demo; before or after the command's name", COMMON),
-             _group("replay", REPLAY), _group("show", SHOW), _group("export", EXPORT),
+             _group("replay", REPLAY), _group("show", SHOW), _group("export", EXPORT), _group("sessions", SESSIONS),
              _group("relay-test", RELAY_TEST), _group("demo", DEMO)]
     by_plugin: dict[str, list[Option]] = {}
     for option in plugins:

@@ -109,6 +109,9 @@ class LoggerPlugin:
         if options.log:
             log = options.outputs.open(options.log)
             self._records.append(make_record(options, log, options.log.endswith(JSON_NAMES)))
+        sieve = options.get("sieve")
+        if sieve is not None:
+            self._records = [sieve(record) for record in self._records]
         self._tell_pdu = tuple(record.pdu_seen for record in self._records if not isinstance(record, Quiet))
 
     @hookimpl(tryfirst=True)
