@@ -92,6 +92,8 @@ CATALOGUE: Final = _catalogue(
                 "A password, or what a password can be read from, crossed without TLS."),
     AnomalyType("plaintext_after_starttls", _C, "RFC 3207 §4.2, RFC 2595 §4",
                 "Clear text after a STARTTLS or STLS that was accepted: an injection, or a broken peer."),
+    AnomalyType("clear_after_starttls", _I, "RFC 3207 §4, RFC 2595 §4",
+                "The client goes on in the clear after STARTTLS or STLS: the traffic was decrypted, or there is no TLS at all."),
     AnomalyType("truncated", _M, "RFC 5321 §4.1.1.10, RFC 1939 §6",
                 "The stream ended in the middle of a PDU or before a reply that was due."),
     AnomalyType("cross_protocol", _H, "RFC 9325 §3.7",

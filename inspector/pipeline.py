@@ -17,16 +17,21 @@ from inspector.limits import DEFAULT, Limits
 from inspector.machine import Machine, Table
 from inspector.mask import masked, masked_lines
 from inspector.pdu import C2S, PDU, Direction, Flow
-from inspector.protocol import Protocol, by_greeting, by_name
+from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
-from inspector.segment import Event, Gap, Opened, Remark, Reset, Segment
+from inspector.reader import Reader
+from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, TLS, TLS_PORTS, Wrapping, foreign, recognised, unwrapped
+from inspector.segment import Ended, Event, Gap, Opened, Remark, Reset, Segment
 from inspector.session import Observer, Session
 
 BUILTIN_PROTOCOLS: Final = (POP3, SMTP, LMTP)
 """The protocols that mailspy reads without any plugin."""
 
+MakeSession = Callable[[Flow, Observer, Limits], Session]
+
 _OPAQUE: Final[Table] = {"": {}}
+_VEILED: Final[Table] = {"TLS": {}}
 
 
 class FlowObserver(Observer, Interface):
@@ -46,6 +51,21 @@ class OpaqueSession(Session):
         self.give_up()
 
 
+class VeiledSession(Session):
+    """A flow that is TLS from its first octet: its records are told."""
+
+    __slots__ = ()
+
+    def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
+        super().__init__(flow, observer, limits, Machine(_VEILED, "TLS"))
+        self.tls = True
+        self.client.step = self.server.step = Reader.record
+
+    def join(self) -> None:
+        """In the middle of a record, nobody can tell where the next begins."""
+        self.give_up()
+
+
 class Pipeline:
     """All flows of a run."""
 
@@ -53,32 +73,126 @@ class Pipeline:
                  limits: Limits = DEFAULT, alarm: Callable[[str], None] = lambda line: None) -> None:
         self.observer = observer
         self.protocols = by_name(protocols)
+        self.plugins = [protocol for protocol in protocols if protocol not in BUILTIN_PROTOCOLS]
+        """Those whose greetings nobody else knows."""
         self.limits = limits
         self.alarm = alarm
         self._inspectors: dict[int, Inspector] = {}
+        self._newcomers: dict[int, Newcomer] = {}
+        """Flows of somebody else's capture of which it is not known yet what they are."""
+        self.left_out = 0
+        """Flows that were not told because they are no mail."""
 
     def open(self, flow: Flow) -> Inspector:
         """A flow begins; what crosses on it goes to the inspector returned."""
         self.observer.flow_opened(flow)
         return Inspector(self, flow)
 
+    def hint(self, port: int) -> str:
+        """The protocol that a server's port hints at, or an empty string."""
+        return by_port(self.protocols.values(), port) or CLEAR_PORTS.get(port, "")
+
     def take(self, event: Event) -> None:
         """One event of a source that numbers its flows: the way of saved captures."""
         if isinstance(event, Segment):
-            if inspector := self._inspectors.get(event.flow):
+            inspector = self._inspectors.get(event.flow)
+            if inspector is not None:
                 inspector.feed(event.direction is C2S, event.data, event.time)
+            elif self._newcomers:
+                self._newcomer(event.flow, event)
         elif isinstance(event, Opened):
-            self._inspectors[event.flow.number] = self.open(event.flow)
-        elif inspector := self._inspectors.get(event.flow):
-            if isinstance(event, Gap):
+            if event.own:
+                self._inspectors[event.flow.number] = self.open(event.flow)
+            else:
+                self._newcomers[event.flow.number] = Newcomer(event, self.hint(event.flow.server.port))
+        else:
+            inspector = self._inspectors.get(event.flow)
+            if inspector is None:
+                self._newcomer(event.flow, event)
+            elif isinstance(event, Gap):
                 inspector.gap(event.direction is C2S, event.size, event.time)
-                return
-            if isinstance(event, Remark):
+            elif isinstance(event, Remark):
                 inspector.remark(event.name, event.detail, event.time)
-                return
-            finished = inspector.reset if isinstance(event, Reset) else inspector.end
-            if finished(event.direction, event.time):
-                del self._inspectors[event.flow]
+            else:
+                finished = inspector.reset if isinstance(event, Reset) else inspector.end
+                if finished(event.direction, event.time):
+                    del self._inspectors[event.flow]
+
+    def _newcomer(self, number: int, event: Event) -> None:
+        """An event of a flow that is not known yet, or that is left out."""
+        newcomer = self._newcomers.get(number)
+        if newcomer is None:
+            return
+        newcomer.take(event)
+        if newcomer.size > self.limits.undecided:
+            newcomer.over = True
+        self._decide(newcomer)
+
+    def _decide(self, newcomer: Newcomer) -> None:
+        """Tells a flow when it is known what it is; leaves it out when it is no mail, and on no port of mail."""
+        wrapping = newcomer.unwrap()
+        if wrapping is not None:
+            newcomer.hint = self.hint(wrapping.port) or newcomer.hint
+        name = newcomer.name() or (NOT_MAIL if newcomer.over else "")
+        if name == NOT_MAIL and (greeted := by_greeting(self.plugins, newcomer.server)):
+            name = greeted
+        if not name:
+            return
+        flow = newcomer.flow
+        del self._newcomers[flow.number]
+        if name == NOT_MAIL and not newcomer.hint and flow.server.port not in TLS_PORTS:
+            self.left_out += 1
+            return
+        self._known(newcomer, name)
+
+    def _known(self, newcomer: Newcomer, name: str) -> None:
+        flow = newcomer.flow
+        make, anomaly = self._session_of(newcomer, name)
+        inspector = self._inspectors[flow.number] = self.open(flow)
+        session = inspector.begin(make)
+        if anomaly is not None:
+            session.anomaly(*anomaly)
+        if newcomer.joined:
+            session.join()
+        if newcomer.wrapping is None:
+            self.take_all(newcomer.events)
+        else:
+            self._take_wrapped(inspector, newcomer.wrapping, newcomer.events)
+
+    def _session_of(self, newcomer: Newcomer, name: str) -> tuple[MakeSession, tuple[str, str] | None]:
+        """How a newcomer is read, and what is odd about it."""
+        flow, hint = newcomer.flow, newcomer.hint
+        if name in self.protocols:
+            flow.protocol = name
+            return self.protocols[name].session, None
+        port = flow.server.port
+        other = foreign(newcomer.client, newcomer.server)
+        if other == TLS:
+            if port in TLS_PORTS:
+                flow.protocol = TLS_PORTS[port]
+                return VeiledSession, None
+            flow.protocol = hint
+            return (self.protocols[hint].session if hint in self.protocols and newcomer.hello else VeiledSession), None
+        if name == NOT_MAIL:
+            return OpaqueSession, ("cross_protocol", f"{other or 'something unknown'} on port {port}")
+        flow.protocol = name
+        return OpaqueSession, ("unknown_protocol", f"{name} is not read")
+
+    def _take_wrapped(self, inspector: Inspector, wrapping: Wrapping, events: list[Event]) -> None:
+        """The same, with what stands before the session taken off."""
+        left = {True: wrapping.client, False: wrapping.server}
+        heads = {True: b"", False: b""}
+        for event in events:
+            if isinstance(event, Segment) and left[client := event.direction is C2S]:
+                size = min(left[client], len(event.data))
+                heads[client] += event.data[:size]
+                left[client] -= size
+                if not left[client]:
+                    inspector.wrapped(client, heads[client], wrapping, event.time)
+                    if size < len(event.data):
+                        inspector.feed(client, event.data[size:], event.time)
+            else:
+                self.take(event)
 
     def take_all(self, events: Sequence[Event]) -> None:
         """Several events, in their order."""
@@ -87,15 +201,82 @@ class Pipeline:
 
     def finish(self) -> None:
         """The source is over: closes what is still open, each flow at the time of its last event."""
+        for newcomer in list(self._newcomers.values()):
+            newcomer.over = True
+            self._decide(newcomer)
         for inspector in self._inspectors.values():
             inspector.close("observation ended")
         self._inspectors.clear()
+        if self.left_out:
+            self.alarm(f"{self.left_out:,} {'flow that is' if self.left_out == 1 else 'flows that are'} not mail left out")
+            self.left_out = 0
+
+
+class Newcomer:
+    """A flow of somebody else's capture until it is known what it is: everything waits."""
+
+    __slots__ = ("_ended", "client", "events", "flow", "hint", "joined", "over", "server", "size", "wrapping")
+
+    def __init__(self, opened: Opened, hint: str) -> None:
+        self.flow = opened.flow
+        self.joined = opened.joined
+        self.hint = hint
+        """The protocol that the server's port hints at."""
+        self.events: list[Event] = []
+        """What has come so far."""
+        self.size = 0
+        self.client = b""
+        self.server = b""
+        """The first octets of both directions; without what wraps the session, when that is known."""
+        self.wrapping: Wrapping | None = None
+        self.over = False
+        """Nothing more will tell."""
+        self._ended: Direction | None = None
+
+    @property
+    def hello(self) -> bool:
+        """Whether the client begins a TLS handshake, and everything from there on was captured."""
+        return self.client[:1] == b"\x16" and not self.joined
+
+    def take(self, event: Event) -> None:
+        """Keeps an event."""
+        self.events.append(event)
+        if isinstance(event, Segment):
+            self.size += len(event.data)
+            if event.direction is C2S:
+                self.client += event.data[:LOOKED_AT]
+            else:
+                self.server += event.data[:LOOKED_AT]
+        elif isinstance(event, Gap):
+            self.over = bool(self.client if event.direction is C2S else self.server)
+        elif isinstance(event, Reset):
+            self.over = True
+        elif isinstance(event, Ended):
+            self.over = self._ended is not None and self._ended is not event.direction
+            self._ended = event.direction
+
+    def unwrap(self) -> Wrapping | None:
+        """Takes off what wraps the session, as soon as it is whole."""
+        if self.wrapping is not None or self.joined:
+            return None
+        wrapping = unwrapped(self.client, self.server)
+        if isinstance(wrapping, Wrapping):
+            self.wrapping = wrapping
+            self.client, self.server = self.client[wrapping.client:], self.server[wrapping.server:]
+            return wrapping
+        return None
+
+    def name(self) -> str:
+        """The protocol, `NOT_MAIL`, or an empty string while that may change."""
+        if not self.over and self.wrapping is None and not self.joined and unwrapped(self.client, self.server) is True:
+            return ""
+        return recognised(self.client, self.server, self.hint, self.over)
 
 
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_ended", "_first", "_gate", "_pipeline", "_waiting", "flow", "seen", "session", "time")
+    __slots__ = ("_client", "_ended", "_gate", "_pipeline", "_server", "_waiting", "flow", "seen", "session", "time")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
         self._pipeline = pipeline
@@ -106,7 +287,9 @@ class Inspector:
         self._ended: Direction | None = None
         self._waiting: list[tuple[bool, bytes, int]] = []
         """Segments of a flow whose protocol is not known yet."""
-        self._first = b""
+        self._client = b""
+        self._server = b""
+        """The first octets of both directions of such a flow."""
         self._gate: FlowGate | None = None
         protocol = pipeline.protocols.get(flow.protocol)
         self.session: Session | None = protocol.session(flow, pipeline.observer, pipeline.limits) if protocol else None
@@ -223,30 +406,37 @@ class Inspector:
 
     def _undecided(self, client: bool, data: bytes, time: int) -> None:
         self._waiting.append((client, data, time))
-        limit = self._pipeline.limits.undecided
-        if not client:
-            self._first += data[:limit]
-            if b"\n" in self._first:
-                self._decide_by_greeting()
-                return
-        if sum(len(piece) for _, piece, _ in self._waiting) > limit:
-            self._decide(OpaqueSession)
-
-    def _decide_by_greeting(self) -> None:
-        protocols = self._pipeline.protocols
-        name = by_greeting(protocols.values(), self._first)
-        if name:
-            self.flow.protocol = name
-            self._decide(protocols[name].session)
+        if client:
+            self._client += data[:LOOKED_AT]
         else:
+            self._server += data[:LOOKED_AT]
+        pipeline = self._pipeline
+        name = recognised(self._client, self._server, "", False)
+        if name == NOT_MAIL or name not in pipeline.protocols:
+            name = by_greeting(pipeline.plugins, self._server) or name
+        if name in pipeline.protocols:
+            self.flow.protocol = name
+            self._decide(pipeline.protocols[name].session)
+        elif name or sum(len(piece) for _, piece, _ in self._waiting) > pipeline.limits.undecided:
             self._decide(OpaqueSession)
 
-    def _decide(self, make: Callable[[Flow, Observer, Limits], Session]) -> None:
+    def begin(self, make: MakeSession) -> Session:
+        """From here on the flow is read so."""
         session = self.session = make(self.flow, self._pipeline.observer, self._pipeline.limits)
         session.seen = self.seen
         if self._gate is not None:
             self.judged_by(self._gate)
-        waiting, self._waiting, self._first = self._waiting, [], b""
+        return session
+
+    def wrapped(self, client: bool, octets: bytes, wrapping: Wrapping, time: int) -> None:
+        """What stands before the session in one direction."""
+        assert self.session is not None
+        self.time = self.session.time = time
+        self.session.wrapped(client, octets, wrapping.name, wrapping.secret if client else None)
+
+    def _decide(self, make: MakeSession) -> None:
+        session = self.begin(make)
+        waiting, self._waiting, self._client, self._server = self._waiting, [], b"", b""
         if make is OpaqueSession and waiting:
             session.time = self.time
             session.anomaly("unknown_protocol", "neither the port nor the greeting tells it; see --protocol")

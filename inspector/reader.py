@@ -365,6 +365,8 @@ class Reader:
                 return MORE_NEEDED
             self.step = Reader.opaque
             return position
+        if self.client and self.session.clear_again(data[position:end]):
+            return position
         self._head, self._long = data[position:end], end - position
         self._emit_opaque(False)
         return end

@@ -14,6 +14,10 @@ class Opened(NamedTuple):
     """A connection exists; `flow.opened` is the time of its first packet."""
 
     flow: Flow
+    own: bool = True
+    """mailspy itself has seen it open; else it comes from somebody else's capture, and need not be mail."""
+    joined: bool = False
+    """The capture begins in its middle."""
 
 
 class Segment:
@@ -48,6 +52,7 @@ class Gap(NamedTuple):
     direction: Direction
     time: int
     size: int
+    """0 where nobody can tell how many."""
 
 
 class Remark(NamedTuple):

@@ -64,9 +64,9 @@ class Gate(Protocol):
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "lacking", "limits",
-                 "machine", "message", "number", "observer", "opening", "pending", "seen", "server", "sink", "taint", "time",
-                 "tls", "transaction", "user")
+    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "joined",
+                 "lacking", "limits", "machine", "message", "number", "observer", "opening", "pending", "seen", "server", "sink",
+                 "taint", "time", "tls", "transaction", "unveiled", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -104,8 +104,14 @@ class Session:
         """A PDU of the segment in hand holds a secret."""
         self._cut = False
         self._early = False
+        self._veil = -1
+        """Where the server's octets were when TLS was agreed on; below 0 when nothing may go on in the clear."""
         self.lacking = False
         """Octets of the body in hand are missing."""
+        self.joined = False
+        """The capture begins in the middle of the flow, and no command has come since: replies may answer what is not in it."""
+        self.unveiled = False
+        """The client goes on in the clear after TLS was agreed on."""
         self.doubtful: Exchange | None = None
         """The last exchange whose reply may be in a gap."""
 
@@ -132,10 +138,24 @@ class Session:
         reader = self.client if client else self.server
         if reader.in_body:
             self.lacking = True
-        self.anomaly("tcp_gap", f"{C2S if client else S2C}: {size:,} octets are not in the capture")
+        if client:
+            self.joined = True
+        self.anomaly("tcp_gap", f"{C2S if client else S2C}: {f'{size:,}' if size else 'some'} octets are not in the capture")
         if not client and self.pending and not reader.in_body:
             self.doubtful = self.pending[-1]
         reader.gap(size)
+
+    def join(self) -> None:
+        """The capture begins in the middle of the flow: what comes is read from the first place that is certain."""
+        self.joined = True
+        self.pending.clear()
+        self.client.step = self.server.step = Reader.after_gap
+
+    def wrapped(self, client: bool, octets: bytes, name: str, secret: tuple[int, int] | None) -> None:
+        """Octets that stand before the session, and are none of it."""
+        reader = self.client if client else self.server
+        reader.offset += len(octets)
+        self.emit(client, Kind.OPAQUE, self.phase, "", "", octets, len(octets), self.client_state, 0, secret, None, NOTHING, name)
 
     def moved_on(self) -> None:
         """The client goes on: it has got the replies that may have been in a gap."""
@@ -169,7 +189,7 @@ class Session:
 
     def _told_due(self) -> None:
         due = [exchange.verb for exchange in self.pending if exchange.command is not None and exchange.verb != "QUIT"]
-        if due and not self._cut and not self.tls:
+        if due and not self._cut and (self.unveiled or not self.tls):
             more = f" and {len(due) - 1} more" if due[1:] else ""
             self.anomaly("truncated", f"no reply came to {due[0] or 'an unknown command'}{more}")
 
@@ -252,6 +272,17 @@ class Session:
         verbs = [exchange.verb for exchange in self.pending]
         for machine in machines:
             machine.hope(verbs)
+
+    def hope_again(self, verb: str, *machines: Machine) -> None:
+        """The same before a command of that verb; after what is missing, the first command tells the phase: this one, or the
+        first in which it is in order."""
+        self.hope(*machines)
+        if self.joined:
+            self.joined = False
+            for machine in machines:
+                if verb not in machine.table[machine.expected]:
+                    machine.state = machine.expected = next(
+                        (state for state, rows in machine.table.items() if verb in rows), machine.state)
 
     def too_many(self, pdu: PDU) -> None:
         """More commands wait for a reply than are kept: the reader waits too."""
@@ -359,10 +390,24 @@ class Session:
         """TLS was agreed on: from here both directions are records."""
         self.tls = True
         held = self.client.held
+        self._veil = self.server.offset
         self.client.step = self.server.step = Reader.record
         if held and held[0][1][:1] != b"\x16":
             octets = sum(len(piece) for _, piece in held)
+            self._veil = -1
             self.anomaly("plaintext_after_starttls", f"{octets} octets came in the clear before the reply")
+
+    def clear_again(self, line: bytes) -> bool:
+        """Whether the client's first line where a TLS record was due is a command, and the session goes on in the clear.
+
+        A tap behind the TLS, and a capture that was decrypted, hold such sessions.  A server that speaks first injects.
+        """
+        if not self.tls or self.server.offset != self._veil or not self.begins(True, line):
+            return False
+        self.unveiled = True
+        self.client.step = self.server.step = Reader.line
+        self.anomaly("clear_after_starttls", "the client goes on with a command where a TLS handshake was due")
+        return True
 
     def unasked_tls(self) -> None:
         """The client's first octet begins a TLS handshake on a port that begins in the clear."""

@@ -29,6 +29,7 @@ STORIES: dict[str, tuple[str, list[Step], Limits]] = {
     "early_talker": (SMTP, [(C2S, b"EHLO c\r\n"), (S2C, b"220 mx\r\n250 mx\r\n")], Limits()),
     "cleartext_credentials": (POP3, [(S2C, b"+OK\r\n"), (C2S, b"PASS x\r\n"), (S2C, b"-ERR\r\n")], Limits()),
     "plaintext_after_starttls": (SMTP, [*GREETED, (C2S, b"STARTTLS\r\nNOOP\r\n"), (S2C, b"220 go\r\n")], Limits()),
+    "clear_after_starttls": (SMTP, [*GREETED, (C2S, b"STARTTLS\r\n"), (S2C, b"220 go\r\n"), (C2S, b"EHLO c\r\n")], Limits()),
     "truncated": (SMTP, [*TO_DATA, (C2S, b"half a mess")], Limits()),
     "cross_protocol": (SMTP, [(S2C, b"220 mx\r\n"), (C2S, b"GET / HTTP/1.1\r\n"), (S2C, b"500 no\r\n")], Limits()),
     "ambiguous_end_of_data": (SMTP, [*TO_DATA, (C2S, b"a\n.\nb\r\n.\r\n"), (S2C, b"250 ok\r\n")], Limits()),

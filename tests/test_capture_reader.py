@@ -57,7 +57,7 @@ def sent(events: list[Event], direction: str = C2S) -> bytes:
 
 
 def test_a_plain_connection() -> None:
-    """Handshake, octets both ways, both ends: one flow, named by its port."""
+    """Handshake, octets both ways, both ends: one flow."""
     events, warnings = reassembled(
         up(9, flags=SYN), down(99, flags=SYN | ACK), up(10), down(100, b"+OK\r\n"), up(10, b"QUIT\r\n", ACK | FIN),
         down(105, flags=FIN | ACK), up(17), down(106),
@@ -65,7 +65,8 @@ def test_a_plain_connection() -> None:
     assert isinstance(events[0], Opened)
     flow = events[0].flow
     assert (flow.number, flow.client, flow.server) == (1, Address("192.0.2.7", 50_000), Address("127.0.0.1", 110))
-    assert flow.protocol == "pop3"
+    assert not events[0].own
+    assert not events[0].joined
     assert events[1:] == [
         Segment(1, S2C, 3, b"+OK\r\n"), Segment(1, C2S, 4, b"QUIT\r\n"), Ended(1, C2S, 4), Ended(1, S2C, 5),
     ]  # fmt: skip

@@ -107,11 +107,12 @@ def test_every_module_has_its_room() -> None:
 
 LAYERS = (
     ("cli", "demo", "__main__"),
-    ("live", "replay", "output", "console", "config", "diagram", "heap", "mail", "relaytest"),
+    ("survey", "export"),
+    ("live", "replay", "output", "console", "config", "diagram", "heap", "mail", "relaytest", "query"),
     ("host",),
     ("pipeline", "gate", "mask"),
     ("protocols",),
-    ("protocol",),
+    ("protocol", "recognition"),
     ("session", "reader"),
     ("capture",),
     ("segment", "formats"),

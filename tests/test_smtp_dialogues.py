@@ -255,6 +255,24 @@ def test_starttls_carries_nothing_over():
     assert [name for name, _ in witness.anomalies] == ["plaintext_after_starttls"]
 
 
+def test_a_decrypted_session_goes_on_after_starttls():
+    """What a tap behind the TLS sees: no handshake, and a session that begins anew."""
+    witness = dialogue(SMTP, """
+        S: 220 mx                 | CONNECT
+        C: EHLO c                 | HELLO
+        S: 250 STARTTLS           | HELLO
+        C: STARTTLS               | TLS
+        S: 220 go                 | TLS
+        C: EHLO c                 | HELLO
+        S: 250 AUTH PLAIN         | HELLO
+        C: AUTH PLAIN AGEAYg==    | AUTH
+        S: 235 ok                 | AUTH
+        C: MAIL FROM:<a@b>        | MAIL
+        S: 250 ok                 | MAIL
+    """)
+    assert witness.anomalies == [("clear_after_starttls", None)]
+
+
 def test_other_protocols_are_recognised():
     """Hostile case S14."""
     witness = everyway(SMTP, [(S2C, b"220 mx\r\n"), (C2S, b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"),

@@ -23,7 +23,8 @@ MOST_REMEMBERED: Final = 8
 class Half:
     """One direction."""
 
-    __slots__ = ("_recent", "acked", "connection", "direction", "early", "ended", "fin", "known", "next", "pair", "peer", "seq")
+    __slots__ = ("_recent", "acked", "connection", "direction", "early", "ended", "fin", "heard", "known", "next", "pair", "peer",
+                 "seq")
     peer: Half
 
     def __init__(self, connection: Connection, direction: Direction, pair: bytes) -> None:
@@ -42,6 +43,8 @@ class Half:
         self.fin = -1
         """Where the direction ends, once its FIN was seen."""
         self.ended = False
+        self.heard = False
+        """Whether any of its octets are in the capture."""
         self._recent: list[bytes] = []
 
     def begin(self, seq: int) -> None:
@@ -61,6 +64,7 @@ class Half:
 
     def remember(self, data: bytes) -> None:
         """Keeps the last octets delivered, to be compared with."""
+        self.heard = True
         recent = self._recent
         if len(data) > REMEMBERED:
             recent.clear()
@@ -103,6 +107,6 @@ class Connection:
         """Packets that came since others have to wait; 0 while none does."""
         self.conflicts = 0
         self.time = flow.opened
-        """When the last packet came."""
+        """That of the last event: what had to wait has the time at which it came, or that of the event before it."""
         self.up, self.down = Half(self, C2S, pair), Half(self, S2C, reverse)
         self.up.peer, self.down.peer = self.down, self.up

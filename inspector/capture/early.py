@@ -16,15 +16,17 @@ COST: Final = 128
 class Piece:
     """Octets that stand together."""
 
-    __slots__ = ("ack", "arrived", "data", "place")
+    __slots__ = ("ack", "arrived", "data", "place", "time")
 
-    def __init__(self, place: int, data: bytes, ack: int, arrived: int) -> None:
+    def __init__(self, place: int, data: bytes, ack: int, arrived: int, time: int) -> None:
         self.place = place
         self.data = data
         self.ack = ack
         """Up to where their sender had received the other direction; below 0 if that is not known."""
         self.arrived = arrived
         """When they came, counted in packets."""
+        self.time = time
+        """The same in microseconds since the epoch."""
 
 
 class Conflict:
@@ -50,7 +52,7 @@ class Early:
         self.cost = 0
         """What the pieces cost in memory, in octets."""
 
-    def add(self, place: int, data: bytes, ack: int, arrived: int) -> Conflict | None:
+    def add(self, place: int, data: bytes, ack: int, arrived: int, time: int) -> Conflict | None:
         """Keeps what of `data` is not there yet.  The result: the first octets that are there with another content."""
         conflict: Conflict | None = None
         end = place + len(data)
@@ -61,7 +63,7 @@ class Early:
             stop = known.place + len(known.data)
             if stop > begin:
                 if known.place > begin:
-                    self._insert(at, Piece(begin, data[begin - place:known.place - place], ack, arrived))
+                    self._insert(at, Piece(begin, data[begin - place:known.place - place], ack, arrived, time))
                     at += 1
                 low, high = max(begin, known.place), min(end, stop)
                 if conflict is None:
@@ -69,7 +71,7 @@ class Early:
                 begin = high
             at += 1
         if begin < end:
-            self._insert(bisect_right(self._places, begin), Piece(begin, data[begin - place:], ack, arrived))
+            self._insert(bisect_right(self._places, begin), Piece(begin, data[begin - place:], ack, arrived, time))
         return conflict
 
     def pop(self) -> Piece:

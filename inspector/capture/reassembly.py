@@ -46,8 +46,8 @@ WINDOW: Final = 1 << 20
 MOST_CONFLICTS: Final = 10
 """Conflicting copies that are told of one connection."""
 
-SERVICES: Final = {110: "pop3", 1110: "pop3", 25: "smtp", 587: "smtp", 2525: "smtp", 24: "lmtp", 143: "imap"}
-"""What a foreign capture's server port says of the protocol."""
+SERVICES: Final = frozenset({24, 25, 110, 143, 465, 587, 993, 995, 1110, 2525})
+"""Ports of mail servers: where a capture begins in the middle of a connection, they tell the server."""
 
 _ODD: Final = SYN | FIN | RST
 _SERVER_SAYS: Final = re.compile(rb"\+OK|-ERR|\d\d\d[ -]|\* ")
@@ -85,11 +85,10 @@ class Reassembly:
             payload = packet.payload
             if half.seq == packet.seq and half.known and not connection.stuck and not connection.closed:
                 if not payload and not packet.missing:
-                    connection.time = time
                     return
                 peer = half.peer
                 distance = (packet.ack - peer.seq) & WRAP
-                if (distance <= 1 or distance >= HALF_WAY or not peer.known or connection.own) and not packet.missing and (
+                if peer.known and (distance <= 1 or distance >= HALF_WAY or connection.own) and not packet.missing and (
                         half.fin < 0):
                     connection.time = time
                     size = len(payload)
@@ -118,7 +117,6 @@ class Reassembly:
                 return
             half = self._joined_late(packet)
         connection = half.connection
-        connection.time = self._time
         if connection.closed:
             return
         if flags & RST:
@@ -140,6 +138,8 @@ class Reassembly:
             half = self._open(packet, bool(answer), packet.seq)
         if not half.known:
             half.begin(packet.seq + 1)
+        if answer and not half.peer.known:
+            half.peer.begin(packet.ack)
         return half
 
     def _is_new(self, packet: Packet, half: Half) -> bool:
@@ -165,7 +165,7 @@ class Reassembly:
         connection = Connection(self._flow(up, described), described is not None, start, up, down)
         self._halves[up] = connection.up
         self._halves[down] = connection.down
-        self.events.append(Opened(connection.flow))
+        self.events.append(Opened(connection.flow, connection.own, start < 0))
         return connection.down if from_server else connection.up
 
     def _flow(self, up: bytes, described: marker.Marker | None) -> Flow:
@@ -173,9 +173,8 @@ class Reassembly:
         self.number += 1
         size = (len(up) - 4) // 2
         client, server = up[:size], up[size:2 * size]
-        port = _port(up[-2:])
         if described is None:
-            return Flow(number, _address(client, up[-4:-2]), _address(server, up[-2:]), self._time, SERVICES.get(port, ""))
+            return Flow(number, _address(client, up[-4:-2]), _address(server, up[-2:]), self._time)
         return Flow(number, _address(client, up[-4:-2], described.client_mapped),
                     Address(_address(server, up[-2:], described.server_mapped).host, described.port), self._time,
                     described.protocol)
@@ -237,14 +236,18 @@ class Reassembly:
         peer = half.peer
         if peer.known and not connection.own and packet.flags & ACK:
             ack = peer.next + peer.ahead(packet.ack)
+        if not peer.known and packet.flags & ACK and payload:
+            self._silent(peer, packet.ack)
+            ack = peer.next
         if ahead < 0 and payload:
             payload = self._again(half, place, payload)
             place = half.next
         if payload:
             if place == half.next and not half.early.pieces and ack <= peer.next + 1:
-                self._deliver(half, payload)
+                self._deliver(half, payload, self._time)
             else:
-                connection.stuck = connection.stuck or 1
+                if not connection.stuck:
+                    connection.stuck = 1
                 self._keep(half, place, payload, ack)
                 self._acknowledged(peer, packet)
         if packet.missing and place + len(payload) == half.next and end > half.next:
@@ -253,23 +256,31 @@ class Reassembly:
             self._drain(connection)
         self._end(half)
 
+    def _silent(self, half: Half, ack: int) -> None:
+        """The other end says up to where it has received a direction of which no packet was captured yet."""
+        half.begin(ack)
+        if half.connection.start >= 0:
+            self._gap(half, 0)
+
     def _again(self, half: Half, place: int, payload: bytes) -> bytes:
         """Octets of which some were delivered before: the rest of them.  A keep-alive repeats one octet, whatever it is."""
         if len(payload) > 1:
             self._conflict(half, half.compare(place, payload))
         return payload[half.next - place:]
 
-    def _deliver(self, half: Half, octets: bytes) -> None:
+    def _deliver(self, half: Half, octets: bytes, time: int) -> None:
         if half.ended:
             return
         half.advance(len(octets))
         half.remember(octets)
-        self.events.append(Segment(half.connection.flow.number, half.direction, self._time, octets))
+        connection = half.connection
+        connection.time = time = max(time, connection.time)
+        self.events.append(Segment(connection.flow.number, half.direction, time, octets))
 
     def _keep(self, half: Half, place: int, octets: bytes, ack: int) -> None:
         early = half.early
         before = early.cost
-        self._conflict(half, early.add(place, octets, ack, half.connection.stuck))
+        self._conflict(half, early.add(place, octets, ack, half.connection.stuck, self._time))
         self._kept += early.cost - before
 
     def _acknowledged(self, half: Half, packet: Packet) -> None:
@@ -300,7 +311,7 @@ class Reassembly:
             self._conflict(half, half.compare(piece.place, piece.data))
         known = half.next - piece.place
         if known < len(piece.data):
-            self._deliver(half, piece.data[known:])
+            self._deliver(half, piece.data[known:], piece.time)
         self._end(half)
 
     def _wait(self, connection: Connection) -> None:
@@ -313,7 +324,8 @@ class Reassembly:
 
     def _lost(self, half: Half, first: Piece) -> bool:
         """Whether what the first kept piece waits for was received, so that it was sent, and is not in the capture."""
-        return half.connection.stuck - first.arrived > PATIENCE and (first.place <= half.next or half.acked > half.next)
+        patience = PATIENCE if half.heard and half.peer.heard else 0
+        return half.connection.stuck - first.arrived > patience and (first.place <= half.next or half.acked > half.next)
 
     def _give_up(self, half: Half) -> None:
         """Passes over what the first kept piece waits for: octets before it, or those that its sender had received."""
@@ -349,7 +361,12 @@ class Reassembly:
             return
         half.advance(size)
         half.forget()
-        self.events.append(Gap(half.connection.flow.number, half.direction, self._time, size))
+        self.events.append(Gap(half.connection.flow.number, half.direction, max(half.connection.time, self._waited(half)), size))
+
+    def _waited(self, half: Half) -> int:
+        """Since when something waits for what is missing."""
+        first = half.early.pieces[:1] or half.peer.early.pieces[:1]
+        return first[0].time if first else self._time
 
     def _conflict(self, half: Half, conflict: Conflict | None) -> None:
         connection = half.connection

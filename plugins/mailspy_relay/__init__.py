@@ -87,7 +87,7 @@ class RelayPlugin:
         if pdu.direction is not Direction.CLIENT_TO_SERVER or session.flow.protocol not in MAIL:
             return None
         if pdu.kind is Kind.OPAQUE:
-            return None if session.tls else Close(BLIND)
+            return None if session.tls and not session.unveiled else Close(BLIND)
         if pdu.kind is not Kind.BODY and hidden(pdu.raw):
             return Close(HIDING)
         if pdu.kind is not Kind.COMMAND or not begins(pdu.raw):

@@ -67,8 +67,8 @@ class Pop3Session(Session):
         verb = command.verb
         found = list(reading.found) if reading.found else []
         machine, automaton = self.machine, self.automaton
-        if machine.stale or automaton.stale:
-            self.hope(machine, automaton)
+        if machine.stale or automaton.stale or self.joined:
+            self.hope_again(verb, machine, automaton)
         phase, state = machine.expected, automaton.expected
         row = machine.table[phase].get(verb)
         if row is None:
@@ -90,8 +90,7 @@ class Pop3Session(Session):
             found.append(("early_talker", "the greeting was not there yet"))
         secret = reading.secret
         if command is grammar.UNKNOWN:
-            if tainted:
-                secret = (0, line_end(line))
+            secret = (0, line_end(line)) if tainted else secret
             verb = _word_shown(line, secret)
         transaction = exchange.transaction
         pdu = self.emit(True, Kind.COMMAND, phase, verb, "", line, size, state,
@@ -118,7 +117,7 @@ class Pop3Session(Session):
                 self._mechanism = b""
         elif not clear:
             self._name = argument.split(b" ")[0].decode("utf-8", "backslashreplace")
-        if clear:
+        if clear and not self.unveiled:
             found.append(("cleartext_credentials", f"{verb} without TLS"))
 
     def _sasl_response(self, line: bytes, size: int) -> None:
@@ -131,7 +130,7 @@ class Pop3Session(Session):
         found = [] if size <= grammar.SASL_LINE else [("line_too_long", f"{size} octets, {grammar.SASL_LINE} allowed")]
         pdu = self.emit(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size, exchange.client_state, 0,
                         secret)
-        if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
+        if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS and not self.unveiled:
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
             self._mechanism = b""  # told once an exchange
         self.anomalies(found, pdu)
@@ -256,7 +255,8 @@ class Pop3Session(Session):
 
     def _stray(self, line: bytes, size: int, reading: ReplyLine) -> None:
         pdu = self.emit(False, Kind.REPLY, self.phase, "", reading.status, line, size, self.client_state)
-        self.anomalies([("reply_without_command", "no command waits for it"), *reading.found], pdu)
+        unasked = [] if self.joined else [("reply_without_command", "no command waits for it")]
+        self.anomalies([*unasked, *reading.found], pdu)
 
     # Secrets and bounds
 

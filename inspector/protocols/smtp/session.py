@@ -95,8 +95,8 @@ class SmtpSession(Session):
     def _announce(self, command: Command, found: list[tuple[str, str]]) -> str:
         """The phase of a command, by its row in the expected phase or, where that has none, by its home."""
         verb, machine = command.verb, self.machine
-        if machine.stale:
-            self.hope(machine)
+        if machine.stale or self.joined:
+            self.hope_again(verb, machine)
         before = machine.expected
         if verb == "LHLO" and not self.lmtp and before == phases.CONNECT:
             self._turn_lmtp()
@@ -127,7 +127,7 @@ class SmtpSession(Session):
     def _credentials(self, argument: bytes, found: list[tuple[str, str]]) -> None:
         """AUTH, perhaps with an initial response: some mechanisms put the secret itself into it."""
         self._mechanism, _, initial = argument.upper().partition(b" ")
-        if initial and initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
+        if initial and initial != b"=" and self._mechanism in grammar.CLEARTEXT_MECHANISMS and not self.unveiled:
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
             self._mechanism = b""
 
@@ -140,7 +140,7 @@ class SmtpSession(Session):
         found = [] if size <= grammar.SASL_LINE else [("line_too_long", f"{size} octets, {grammar.SASL_LINE} allowed")]
         pdu = self.emit(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size, "", 0,
                         None if cancel else (0, end))
-        if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS:
+        if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS and not self.unveiled:
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
             self._mechanism = b""  # told once an exchange
         self.anomalies(found, pdu)
@@ -306,7 +306,7 @@ class SmtpSession(Session):
     def _stray(self, raw: bytes, size: int, reading: ReplyLine) -> None:
         """A reply that answers nothing; 421 may come at any time (RFC 5321 §3.8)."""
         pdu = self.emit(False, Kind.REPLY, self.phase, "", reading.status, raw, size, "", 0, None, None, reading.details)
-        unasked = [] if reading.status == "421" else [("reply_without_command", "no command waits for it")]
+        unasked = [] if reading.status == "421" or self.joined else [("reply_without_command", "no command waits for it")]
         self.anomalies([*reading.found, *unasked], pdu)
 
     def _last_reply(self, exchange: Exchange) -> bool:
