@@ -34,6 +34,9 @@ class ExpressionError(OptionError):
 class CaptureError(MailspyError):
     """A capture file that cannot be read or written, with the path and the offset in octets."""
 
+    damaged = False
+    """It could be read up to there."""
+
 
 class PluginError(MailspyError):
     """A plugin that cannot be loaded, or that does not keep the contract of a hook."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from inspector.capture.reader import read_batches
+from inspector.capture.reader import PLAINLY, Reading, read_batches
 from inspector.segment import Event, Opened
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ LONGEST_PAUSE: Final = 60.0
 
 
 def replay(paths: Sequence[str], pipeline: Pipeline, speed: float, warn: Callable[[str], None],
-           outputs: Outputs | None = None) -> None:
+           outputs: Outputs | None = None, how: Reading = PLAINLY) -> None:
     """Plays the captures one after the other, flow numbers going on.
 
     `speed` 0 plays at once; 1 in the time that it took, 2 in half of it.  Raises CaptureError for a file that cannot be
     read; what comes before the damage has been played by then.
     """
-    batches: Iterable[Sequence[Event]] = read_batches(paths, warn)
+    batches: Iterable[Sequence[Event]] = read_batches(paths, warn, how=how)
     if speed > 0:
         batches = ([event] for event in _in_time(chain.from_iterable(batches), speed, outputs))
     try:

@@ -7,14 +7,23 @@ Knows how file, packets and connections follow each other.  Must not know any of
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Final
+from heapq import merge
+from itertools import chain, islice
+from typing import Final, NamedTuple
 
 from inspector.capture.blocks import Frame, Frames
+from inspector.capture.checksums import sound
+from inspector.capture.fragments import Fragments
 from inspector.capture.reassembly import Reassembly
+from inspector.capture.source import Idle, Source, opened
 from inspector.errors import CaptureError
-from inspector.formats.packet import Packet, Skipped, dissect
+from inspector.formats.packet import Fragment, Packet, Skipped, dissect
 from inspector.segment import Event
 
+RAW_IP: Final = 101
+"""The link type of packets that are IP from their first octet."""
+MERGED: Final = 512
+"""Frames of merged files that are handed on together."""
 MOST_WARNINGS: Final = 100
 """Warnings passed on for one file: a hostile one could make millions."""
 
@@ -25,12 +34,34 @@ def _ignore(_text: str) -> None:
     return None
 
 
-def read(path: str, warn: Warn = _ignore) -> Iterator[Event]:
-    """The events of a capture file, pcapng or pcap, in the order of the file; flows are numbered from 1.
+class Progress(NamedTuple):
+    """How far a reading is."""
 
-    Memory is bounded whatever the file holds.  `warn` is told, one text each, of a torn end, of octets missing in
-    a flow, and once of each kind of packet that is not read.  Raises CaptureError, with path and offset, where the
-    file cannot be opened, is no capture or is damaged; what came before the damage has been yielded by then.
+    octets: int
+    """Of the files themselves, so far."""
+    packets: int
+
+
+class Reading(NamedTuple):
+    """How captures are read."""
+
+    merge: bool = False
+    """All files together, their packets sorted by time: connections may go from file to file."""
+    checksums: bool = False
+    """Packets whose checksums are wrong are left out."""
+    idle: Idle | None = None
+    """The files may grow: what is called while nothing new comes."""
+    progress: Callable[[Progress], None] | None = None
+    """Is told, now and then, how far it is."""
+
+
+PLAINLY: Final = Reading()
+
+
+def read(path: str, warn: Warn = _ignore) -> Iterator[Event]:
+    """The events of one capture, connections numbered from 1.
+
+    Raises CaptureError with path and offset where the file is damaged; what comes before the damage has been yielded by then.
     """
     return read_all([path], warn)
 
@@ -41,43 +72,131 @@ def read_all(paths: Iterable[str], warn: Warn = _ignore, number: int = 1) -> Gen
         yield from batch
 
 
-def read_batches(paths: Iterable[str], warn: Warn = _ignore, number: int = 1) -> Iterator[list[Event]]:
-    """The same, some hundreds of them at a time."""
-    for path in paths:
-        limited = _Limited(path, warn)
-        reassembly = Reassembly(limited.told, number)
-        yield from _file(path, reassembly, limited)
-        number = reassembly.number
+def read_batches(paths: Iterable[str], warn: Warn = _ignore, number: int = 1, how: Reading = PLAINLY) -> Iterator[list[Event]]:
+    """The same, some hundreds of them at a time.
+
+    Raises CaptureError after all that can be read of all files has been yielded.
+    """
+    told = _Told(how.progress)
+    flaws: list[CaptureError] = []
+    names = list(paths)
+    if how.merge and len(names) > 1:
+        files = [_batches(path, _Limited(path, warn).plain, how, told, flaws) for path in names]
+        yield from _reassembled(_merged(files), number, _Limited("the merged captures", warn), how)
+    else:
+        for path in names:
+            limited = _Limited(path, warn)
+            number = yield from _reassembled(_batches(path, limited.plain, how, told, flaws), number, limited, how)
+    for flaw in flaws[:-1]:
+        warn(f"error: {flaw}")
+    if flaws:
+        raise flaws[-1]
 
 
-def _file(path: str, reassembly: Reassembly, limited: _Limited) -> Iterator[list[Event]]:
-    try:
-        stream = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below; OSError is for the opening alone
-    except OSError as error:
-        raise CaptureError(f"{path}: cannot be opened: {error.strerror}") from error
-    with stream:
-        frames = Frames(stream.read, path, limited.plain)
-        skipped: set[Skipped] = set()
-        try:
-            while batch := frames.batch():
-                _reassemble(batch, reassembly, skipped, limited)
-                yield reassembly.taken()
-        except CaptureError:
-            reassembly.finish()
-            yield reassembly.taken()
-            raise
-    reassembly.finish()
+def _reassembled(batches: Iterator[list[Frame]], number: int, limited: _Limited,
+                 how: Reading) -> Generator[list[Event], None, int]:
+    reassembly = Reassembly(limited.told, number)
+    dissection = _Dissection(reassembly, limited, how.checksums)
+    for batch in batches:
+        dissection.take(batch)
+        yield reassembly.taken()
+    dissection.finish()
     yield reassembly.taken()
+    return reassembly.number
 
 
-def _reassemble(batch: list[Frame], reassembly: Reassembly, skipped: set[Skipped], limited: _Limited) -> None:
-    for frame in batch:
-        packet = dissect(frame.link, frame.data)
-        if isinstance(packet, Packet):
-            reassembly.feed(packet, frame.time)
-        elif packet not in skipped:
-            skipped.add(packet)
-            limited.told(f"{packet} are not read")
+def _batches(path: str, warn: Warn, how: Reading, told: _Told, flaws: list[CaptureError]) -> Iterator[list[Frame]]:
+    """The frames of a file; what is wrong with it comes after them, among the flaws."""
+    begun = False
+    try:
+        with opened(path, how.idle) as source:
+            frames = Frames(source.take, path, warn)
+            while batch := frames.batch():
+                begun = True
+                yield batch
+                told.took(len(batch), source)
+            told.took(0, source)
+    except CaptureError as flaw:
+        flaw.damaged = begun
+        flaws.append(flaw)
+
+
+def _merged(files: list[Iterator[list[Frame]]]) -> Iterator[list[Frame]]:
+    """The frames of all files by time; one file's own order stays."""
+    frames = merge(*map(chain.from_iterable, files), key=_time)
+    while batch := list(islice(frames, MERGED)):
+        yield batch
+
+
+def _time(frame: Frame) -> int:
+    return frame.time
+
+
+class _Told:
+    """Adds up how far the files are read."""
+
+    def __init__(self, tell: Callable[[Progress], None] | None) -> None:
+        self._tell = tell
+        self._packets = 0
+        self._places: dict[int, int] = {}
+        self._sum = 0
+
+    def took(self, packets: int, source: Source) -> None:
+        """So many packets more of that source."""
+        if self._tell is not None:
+            self._packets += packets
+            self._sum += source.place - self._places.get(id(source), 0)
+            self._places = {**self._places, id(source): source.place} if packets else {
+                other: place for other, place in self._places.items() if other != id(source)}
+            self._tell(Progress(self._sum, self._packets))
+
+
+class _Dissection:
+    """From frames to the reassembly."""
+
+    def __init__(self, reassembly: Reassembly, limited: _Limited, checksums: bool) -> None:
+        self._reassembly = reassembly
+        self._limited = limited
+        self._checksums = checksums
+        self._skipped: set[Skipped] = set()
+        self._fragments = Fragments(limited.told)
+        self._unsound = 0
+
+    def take(self, batch: list[Frame]) -> None:
+        """Takes frames in their order."""
+        if self._checksums:
+            batch = self._sound(batch)
+        reassembly = self._reassembly
+        for frame in batch:
+            packet = dissect(frame.link, frame.data)
+            if isinstance(packet, Packet):
+                reassembly.feed(packet, frame.time)
+            else:
+                self._other(packet, frame.time)
+
+    def _other(self, packet: Fragment | Skipped, time: int) -> None:
+        if isinstance(packet, Fragment):
+            if whole := self._fragments.add(packet, time):
+                found = dissect(RAW_IP, whole)
+                if isinstance(found, Packet):
+                    self._reassembly.feed(found, time)
+                elif found is not packet:
+                    self._other(found, time)
+        elif packet not in self._skipped:
+            self._skipped.add(packet)
+            self._limited.told(f"{packet} are not read")
+
+    def _sound(self, batch: list[Frame]) -> list[Frame]:
+        kept = [frame for frame in batch if sound(frame.link, frame.data)]
+        self._unsound += len(batch) - len(kept)
+        return kept
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+        self._fragments.finish()
+        if self._unsound:
+            self._limited.told(f"{self._unsound:,} packets with wrong checksums left out")
+        self._reassembly.finish()
 
 
 class _Limited:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from inspector.errors import ExpressionError, MailspyError
+from inspector.errors import CaptureError, ExpressionError, MailspyError
 from inspector.text import sanitise
 
 __all__ = ["main"]
@@ -26,7 +26,7 @@ __all__ = ["main"]
 MISTAKE = 2
 """Exit code for what the user can mend."""
 FAULT = 1
-"""Exit code for a fault of our own."""
+"""Exit code for a fault of our own, and where a capture is damaged: what could be read was."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C where no proxy was running."""
 
@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _nobody_reads()
     except ExpressionError as error:
         return FAULT if completing() else _mistake(f"--filter: {error}", _pointed(error))
+    except CaptureError as error:
+        return FAULT if completing() or (_mistake(str(error)) and error.damaged) else MISTAKE
     except MailspyError as error:
         return FAULT if completing() else _mistake(str(error))
     except Exception as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from inspector.cli.reading import files, reading
 from inspector.cli.start import Setup, say
 from inspector.config import hint
 from inspector.errors import CaptureError, OptionError
@@ -29,9 +30,9 @@ READERS: Final = ("mailspy_mime", "mailspy_relay")
 Values = dict[str, Any]
 
 
-def play(setup: Setup, values: Values, listener: Any) -> CaptureError | None:
+def play(setup: Setup, values: Values, listener: Any, screen: bool = False) -> CaptureError | None:
     """Plays the files to a listener, beside the plugins that read messages.  What was played before damage counts: the error
-    that tells of it is returned, for the command to raise when it has shown what there is."""
+    that tells of it is returned, for the command to raise when it has shown what there is.  `screen`: rows appear meanwhile."""
     from inspector.replay import replay
 
     host = Host(say)
@@ -43,8 +44,10 @@ def play(setup: Setup, values: Values, listener: Any) -> CaptureError | None:
                         for option in loaded.options}
     host.register("listener", listener)
     host.configure(Options(options))
+    paths = files(values, say)
     try:
-        replay(values["files"], Pipeline(Hooks(host, lambda head: ""), setup.protocols, alarm=say), 0.0, say)
+        with reading(values, paths, screen) as how:
+            replay(paths, Pipeline(Hooks(host, lambda head: ""), setup.protocols, alarm=say), 0.0, say, how=how)
     except CaptureError as error:
         return error
     return None
@@ -75,7 +78,7 @@ def sessions(setup: Setup, values: Values) -> int:
     rows: list[Account] = []
     write = _writer(values, survey)
     accounts = survey.Accounts(write if write and not key else rows.append, expression.of_session() if expression else None)
-    error = play(setup, values, accounts)
+    error = play(setup, values, accounts, screen=write is not None and not key and sys.stdout.isatty())
     rows.sort(key=survey.KEYS[name or "flow"], reverse=key.startswith("-"))
     if write is not None:
         for row in rows:
@@ -87,7 +90,7 @@ def sessions(setup: Setup, values: Values) -> int:
         raise accounts.trouble
     if not accounts.seen and error is None:
         say("no session in it")
-    elif not rows and write is None:
+    elif accounts.seen and not rows and write is None:
         say(f"none of {accounts.seen} sessions is asked for by the filter")
     if error is not None:
         raise error

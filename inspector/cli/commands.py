@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from typing import Any, Final
 
 import click
@@ -17,8 +18,10 @@ from inspector.cli import usage
 from inspector.cli.address import make_paths
 from inspector.cli.ask import fields, sessions, stats
 from inspector.cli.mail import export, show
+from inspector.cli.reading import files as captures
+from inspector.cli.reading import reading
 from inspector.cli.relaytest import relay_test
-from inspector.cli.start import Run, Setup
+from inspector.cli.start import Run, Setup, say
 from inspector.errors import OptionError
 from inspector.host import Loaded
 
@@ -67,9 +70,12 @@ def replay(setup: Setup, values: Values) -> int:
 def _replayed(setup: Setup, values: Values, files: tuple[str, ...], speed: float) -> int:
     from inspector.replay import replay as play
 
-    with Run(setup, values) as this:
+    paths = captures({**values, "files": files}, say)
+    screen = sys.stdout.isatty() and not (values["quiet"] and values["log"])
+    with Run(setup, values) as this, reading(values, paths, screen, this.outputs.flush) as how:
         heap.calm()
-        play(files, this.pipeline, speed, this.outputs.notice, this.outputs)
+        with suppress(KeyboardInterrupt) if values.get("follow") else nullcontext():
+            play(paths, this.pipeline, speed, this.outputs.notice, this.outputs, how)
     return 0
 
 

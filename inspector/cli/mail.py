@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from inspector.cli.reading import files, reading
 from inspector.cli.start import Setup, say
 from inspector.errors import OptionError
 from inspector.host import Hooks, Host
@@ -41,11 +42,12 @@ def pipeline(setup: Setup, collector: Collector) -> Pipeline:
     return Pipeline(Hooks(host, lambda head: ""), setup.protocols, alarm=say)
 
 
-def run(setup: Setup, collector: Collector, paths: tuple[str, ...], each: Callable[[], bool]) -> None:
+def run(setup: Setup, collector: Collector, values: Values, each: Callable[[], bool]) -> None:
     """Plays the files until `each`, which is called between pieces, says that it is enough."""
     from inspector.mail.source import play
 
-    with closing(play(paths, pipeline(setup, collector), say)) as playing:
+    paths = files(values, say)
+    with reading(values, paths, False) as how, closing(play(paths, pipeline(setup, collector), say, how)) as playing:
         for _ in playing:
             if collector.trouble is not None:
                 raise collector.trouble
@@ -68,7 +70,7 @@ def show(setup: Setup, values: Values) -> int:
 
     collector = Collector(showing.take, showing.done, showing.reads)
     with closing(showing):
-        run(setup, collector, (values["file"],), showing.each)
+        run(setup, collector, {**values, "files": (values["file"],)}, showing.each)
         showing.finish()
     if asked is not None and not showing.found:
         raise OptionError(f"{values['file']}: --message {asked}: there is no such message; it has {showing.seen or 'none'}")
@@ -216,7 +218,7 @@ def export(setup: Setup, values: Values) -> int:
     exporter = Exporter(STORES[name](path), values["envelope"] or "", values["incomplete"], values["lf"])
     collector = Collector(exporter.take, exporter.done, lambda letter: False)
     try:
-        run(setup, collector, values["files"], lambda: False)
+        run(setup, collector, values, lambda: False)
         exporter.finish()
     except OSError as error:
         exporter.abandon()

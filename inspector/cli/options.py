@@ -36,7 +36,15 @@ COMMON: Final = (
 )
 """Of the live proxy, replay and demo alike; they may stand before or after the command's name."""
 
+READING: Final = (
+    Option("merge", "several captures as one, packets sorted by time", bool, False),
+    Option("checksums", "leave out packets whose checksums are wrong", bool, False),
+)
+"""Of the commands that read captures."""
+
 REPLAY: Final = (
+    *READING,
+    Option("follow", "go on as the capture grows, until Ctrl-C", bool, False),
     Option("speed", "0 at once, 1 in the time that it took, 2 in half of it", float, 0.0, "FACTOR"),
 )
 
@@ -53,6 +61,7 @@ SHOW: Final = (
 )
 
 EXPORT: Final = (
+    *READING,
     Option("eml", "a file for each message, in that folder", metavar="DIR"),
     Option("mbox", "one new mailbox (mboxrd)", metavar="FILE"),
     Option("maildir", "a maildir, new or not", metavar="DIR"),

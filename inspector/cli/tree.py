@@ -14,7 +14,21 @@ from click.core import ParameterSource
 
 from inspector.cli import usage
 from inspector.cli.ask import READERS
-from inspector.cli.options import CHOICES, COMMON, DEMO, EXPORT, HIDDEN, LEAST, LIVE, RELAY_TEST, REPLAY, SESSIONS, SHORT, SHOW
+from inspector.cli.options import (
+    CHOICES,
+    COMMON,
+    DEMO,
+    EXPORT,
+    HIDDEN,
+    LEAST,
+    LIVE,
+    READING,
+    RELAY_TEST,
+    REPLAY,
+    SESSIONS,
+    SHORT,
+    SHOW,
+)
 from inspector.cli.options import COMMANDS as RUNNING
 from inspector.cli.start import Setup
 from inspector.config import hint
@@ -155,7 +169,7 @@ def _sessions(setup: Setup) -> list[click.Parameter]:
 
 def _stats(setup: Setup) -> list[click.Parameter]:
     files = click.Argument(["files"], nargs=-1, required=True, type=click.Path(), metavar="FILE...")
-    return [files, *(parameter(option) for option in setup.options if option.plugin in READERS)]
+    return [files, *(parameter(option) for option in setup.options if option.plugin in READERS), *map(parameter, READING)]
 
 
 def _relay_test(_: Setup) -> list[click.Parameter]:

@@ -22,7 +22,6 @@ class Skipped(StrEnum):
 
     LINK = "packets of an unknown link type"
     NOT_IP = "frames that are not IP"
-    FRAGMENT = "IP fragments"
     NOT_TCP = "packets that are not TCP"
     MALFORMED = "packets with malformed or cut headers"
 
@@ -45,6 +44,23 @@ class Packet:
         """Those of a SYN; empty for other packets."""
 
 
+class Fragment:
+    """A fragment of an IP packet."""
+
+    __slots__ = ("data", "header", "key", "more", "place")
+
+    def __init__(self, key: bytes, place: int, more: bool, header: bytes, data: bytes) -> None:
+        self.key = key
+        """Which packet it is of: addresses, protocol, identification."""
+        self.place = place
+        """Of its first octet in what the packet carries."""
+        self.more = more
+        """Others follow."""
+        self.header = header
+        """An IP header for the whole packet; it gives no length, so that the packet ends where its octets do."""
+        self.data = data
+
+
 def reverse(pair: bytes) -> bytes:
     """The pair of the packets that go the other way."""
     size = (len(pair) - 4) // 2
@@ -63,11 +79,11 @@ _IP_TYPES: Final = frozenset({0x0800, 0x86DD})
 _TAGS: Final = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
 _LABELS: Final = frozenset({0x8847, 0x8848})
 _PPPOE: Final = 0x8864
-_EXTENSIONS: Final = frozenset({0, 43, 60, 135, 139, 140})
+EXTENSIONS: Final = frozenset({0, 43, 60, 135, 139, 140})
 """Hop-by-hop options, routing, destination options, mobility, HIP, Shim6: skipped over."""
 _AUTHENTICATION: Final = 51
 _FRAGMENT: Final = 44
-_TCP_NUMBER: Final = 6
+TCP: Final = 6
 _UDP_NUMBER: Final = 17
 _GRE_NUMBER: Final = 47
 _IP_IN_IP: Final = frozenset({4, 41})
@@ -78,13 +94,13 @@ _MOST_NESTED: Final = 8
 _NOWHERE: Final = -1
 
 
-def dissect(link: int, frame: bytes) -> Packet | Skipped:
+def dissect(link: int, frame: bytes) -> Packet | Fragment | Skipped:
     """The TCP packet in a frame of that link type."""
     if link == 1 and len(frame) >= 54 and frame[12:15] == b"\x08\0\x45":
         total, fragment, protocol, seq, ack, offset, flags = _PLAIN.unpack_from(frame, 16)
         start = 34 + (offset >> 4) * 4
         end = 14 + total
-        if protocol == _TCP_NUMBER and not fragment & 0x3FFF and 54 <= start <= end <= len(frame) and not flags & SYN:
+        if protocol == TCP and not fragment & 0x3FFF and 54 <= start <= end <= len(frame) and not flags & SYN:
             return Packet(frame[26:38], seq, ack, flags, frame[start:end], 0, b"")
     find = LINKS.get(link)
     if find is None:
@@ -92,7 +108,7 @@ def dissect(link: int, frame: bytes) -> Packet | Skipped:
     return network(frame, find(frame), _MOST_NESTED)
 
 
-def network(frame: bytes, at: int, nested: int) -> Packet | Skipped:
+def network(frame: bytes, at: int, nested: int) -> Packet | Fragment | Skipped:
     """The TCP packet in what should be an IP packet at that place; `nested` is how many tunnels may still come."""
     if at < 0 or at >= len(frame):
         return Skipped.NOT_IP
@@ -179,23 +195,27 @@ LINKS: Final[dict[int, Callable[[bytes], int]]] = {
 # IP, and what it carries
 
 
-def _ipv4(frame: bytes, at: int, nested: int) -> Packet | Skipped:
+def _ipv4(frame: bytes, at: int, nested: int) -> Packet | Fragment | Skipped:
     if at + 20 > len(frame):
         return Skipped.MALFORMED
     first, total, fragment, protocol = _IPV4.unpack_from(frame, at)
-    if fragment & 0x3FFF:
-        return Skipped.FRAGMENT
     header = (first & 15) * 4
     # A length of 0 is what a network card that cuts segments itself leaves in the packets of its own machine.
     end = at + total if total else len(frame)
     if header < 20:
         return Skipped.MALFORMED
-    if protocol == _TCP_NUMBER:
+    if fragment & 0x3FFF:
+        if end > len(frame) or at + header > end:
+            return Skipped.MALFORMED
+        addresses = frame[at + 12:at + 20]
+        return Fragment(addresses + frame[at + 4:at + 6] + bytes([protocol]), (fragment & 0x1FFF) * 8, fragment & 0x2000 != 0,
+                        bytes([0x45]) + bytes(8) + bytes([protocol]) + bytes(2) + addresses, frame[at + header:end])
+    if protocol == TCP:
         return _tcp(frame, at + header, end, frame[at + 12:at + 20])
     return _carried(frame, at + header, protocol, nested)
 
 
-def _ipv6(frame: bytes, at: int, nested: int) -> Packet | Skipped:
+def _ipv6(frame: bytes, at: int, nested: int) -> Packet | Fragment | Skipped:
     if at + 40 > len(frame):
         return Skipped.MALFORMED
     length, following = _IPV6.unpack_from(frame, at)
@@ -204,20 +224,29 @@ def _ipv6(frame: bytes, at: int, nested: int) -> Packet | Skipped:
     for _ in range(_MOST_NESTED):
         if place + 2 > len(frame):
             break
-        if following in _EXTENSIONS:
+        if following in EXTENSIONS:
             following, place = frame[place], place + 8 + frame[place + 1] * 8
         elif following == _AUTHENTICATION:
             following, place = frame[place], place + 8 + frame[place + 1] * 4
         else:
             break
     if following == _FRAGMENT:
-        return Skipped.FRAGMENT
-    if following == _TCP_NUMBER:
+        return _ipv6_fragment(frame, at, place, end)
+    if following == TCP:
         return _tcp(frame, place, end, frame[at + 8:at + 40])
     return _carried(frame, place, following, nested)
 
 
-def _tcp(frame: bytes, at: int, end: int, addresses: bytes) -> Packet | Skipped:
+def _ipv6_fragment(frame: bytes, at: int, place: int, end: int) -> Fragment | Skipped:
+    if place + 8 > end or end > len(frame):
+        return Skipped.MALFORMED
+    addresses, following = frame[at + 8:at + 40], frame[place]
+    (offset,) = _TYPE.unpack_from(frame, place + 2)
+    return Fragment(addresses + frame[place + 4:place + 8], offset & 0xFFF8, offset & 1 != 0,
+                    b"\x60" + bytes(5) + bytes([following, 0]) + addresses, frame[place + 8:end])
+
+
+def _tcp(frame: bytes, at: int, end: int, addresses: bytes) -> Packet | Fragment | Skipped:
     if at + 20 > len(frame):
         return Skipped.MALFORMED
     seq, ack, offset, flags = _TCP.unpack_from(frame, at + 4)
@@ -228,7 +257,7 @@ def _tcp(frame: bytes, at: int, end: int, addresses: bytes) -> Packet | Skipped:
                   frame[at + 20:start] if flags & SYN else b"")
 
 
-def _carried(frame: bytes, at: int, protocol: int, nested: int) -> Packet | Skipped:
+def _carried(frame: bytes, at: int, protocol: int, nested: int) -> Packet | Fragment | Skipped:
     """A packet within another: IP in IP (RFC 2003, RFC 4213), GRE (RFC 2784), VXLAN (RFC 7348)."""
     if nested <= 0:
         return Skipped.NOT_TCP
@@ -243,7 +272,7 @@ def _carried(frame: bytes, at: int, protocol: int, nested: int) -> Packet | Skip
     return Skipped.NOT_TCP
 
 
-def _gre(frame: bytes, at: int, nested: int) -> Packet | Skipped:
+def _gre(frame: bytes, at: int, nested: int) -> Packet | Fragment | Skipped:
     """Behind a GRE header: four octets, and four for each of checksum, key and sequence number that its bits name."""
     if at + 4 > len(frame):
         return Skipped.MALFORMED

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import BinaryIO, Final
 
+from inspector.capture.source import CAPTURES, GZIP, STDIN, ZSTD, is_capture
 from inspector.errors import CaptureError
-from inspector.formats import pcap, pcapng
 from inspector.limits import DEFAULT
 from inspector.machine import Machine
 from inspector.mail.lines import Lines, unquoting
@@ -28,7 +28,6 @@ MAILBOX: Final = "mbox"
 BLOCK: Final = 262_144
 """Octets read at a time; a line of a mailbox that is longer is not looked at as a whole."""
 
-_CAPTURES: Final = frozenset({pcapng.SECTION.to_bytes(4, "big"), *pcap.SHAPES})
 _FIELD: Final = re.compile(rb"(?:\xef\xbb\xbf)?(?:\r?\n)?[!-9;-~]{1,998}[ \t]*:")
 _SEPARATOR: Final = re.compile(rb"(?<![^\n])\r?\nFrom [^\n]*\n")
 _ENVELOPE: Final = re.compile(r"From (\S*)\s+(?:\w{3},? )?(\w{3} +\d+ [\d:]{8})\s.*?(\d{4})", re.ASCII)
@@ -37,19 +36,21 @@ _NOWHERE: Final = Address("", 0)
 
 def recognise(path: str) -> str:
     """`CAPTURE`, `MESSAGE` or `MAILBOX`.  Raises CaptureError for anything else, and where the file cannot be opened."""
+    if path == STDIN:
+        return CAPTURE
     try:
         with open(path, "rb") as stream:
             head = stream.read(1024)
     except OSError as error:
         raise CaptureError(f"{path}: cannot be opened: {error.strerror}") from error
-    if head[:4] in _CAPTURES:
+    if head[:4] in CAPTURES or ((head[:2] == GZIP or head[:4] == ZSTD) and is_capture(path)):
         return CAPTURE
     if head.startswith(b"From "):
         return MAILBOX
     if _FIELD.match(head):
         return MESSAGE
     what = "is empty" if not head else "begins neither like a capture (pcapng, pcap) nor like a message or a mailbox"
-    raise CaptureError(f"{path}: {what}; compressed files must be unpacked first")
+    raise CaptureError(f"{path}: {what}; compressed mail files must be unpacked first")
 
 
 class FileSession(Session):

@@ -6,38 +6,41 @@ Knows kinds of files and the pipeline.  Must not know what is done with a messag
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from itertools import chain
 
-from inspector.capture.reader import read_all
+from inspector.capture.reader import PLAINLY, Reading, read_batches
 from inspector.errors import CaptureError
 from inspector.mail.mailfile import CAPTURE, FileSession, recognise
 from inspector.pipeline import Pipeline
 from inspector.segment import Opened
 
 
-def play(paths: Sequence[str], pipeline: Pipeline, warn: Callable[[str], None]) -> Generator[None, None, None]:
+def play(paths: Sequence[str], pipeline: Pipeline, warn: Callable[[str], None],
+         how: Reading = PLAINLY) -> Generator[None, None, None]:
     """Plays the files, flow numbers going on from one to the next; yields between pieces, so that one may stop.
 
     Raises CaptureError for a file that cannot be read; what comes before the damage has been played by then.
     """
     number = 1
+    if how.merge and all(recognise(path) == CAPTURE for path in paths):
+        yield from _captures(paths, pipeline, warn, number, how)
+        return
     for path in paths:
         if recognise(path) == CAPTURE:
-            number = yield from _capture(path, pipeline, warn, number)
+            number = yield from _captures([path], pipeline, warn, number, how)
         else:
             yield from _mail_file(path, pipeline, number)
             number += 1
 
 
-def _capture(path: str, pipeline: Pipeline, warn: Callable[[str], None],
-             number: int) -> Generator[None, None, int]:
+def _captures(paths: Sequence[str], pipeline: Pipeline, warn: Callable[[str], None], number: int,
+              how: Reading) -> Generator[None, None, int]:
     try:
-        with closing(read_all([path], warn, number)) as events:
-            for event in events:
-                if isinstance(event, Opened):
-                    number = event.flow.number + 1
-                pipeline.take(event)
-                yield
+        for event in chain.from_iterable(read_batches(paths, warn, number, how)):
+            if isinstance(event, Opened):
+                number = event.flow.number + 1
+            pipeline.take(event)
+            yield
     finally:
         pipeline.finish()
     yield
