@@ -14,7 +14,7 @@ from pathlib import Path
 
 COMPILED = {
     "inspector": ("anomaly", "framing", "gate", "host", "limits", "machine", "mask", "output", "pdu", "pipeline", "protocol",
-                  "reader", "segment", "session", "text", "verdict"),
+                  "reader", "recognition", "segment", "session", "text", "verdict"),
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("grammar", "phases", "session"),
     "inspector/protocols/smtp": ("grammar", "phases", "session"),
