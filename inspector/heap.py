@@ -33,13 +33,15 @@ def keep() -> None:
 
 GARBAGE: Final = 20_000
 """Objects made and not freed before the collector looks for cycles: 2 to 4 MB."""
+GARBAGE_OFFLINE: Final = 200_000
+"""The same where nobody waits for an answer: 20 to 40 MB."""
 
 
-def calm() -> None:
+def calm(garbage: int = GARBAGE) -> None:
     """Spares the garbage collector what will live as long as the program, and lets it come less often.
 
     Flows free themselves when they end; only what refers to itself by mistake waits for the collector.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GARBAGE, 20, 50)
+    gc.set_threshold(garbage, 20, 50)

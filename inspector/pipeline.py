@@ -20,10 +20,17 @@ from inspector.pdu import C2S, PDU, Direction, Flow
 from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
-from inspector.reader import Reader
+from inspector.reader import Reader, Run
 from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, TLS, TLS_PORTS, Wrapping, foreign, recognised, unwrapped
 from inspector.segment import Ended, Event, Gap, Opened, Remark, Reset, Segment
 from inspector.session import Observer, Session
+
+RUN: Final = 1 << 16
+"""Octets of a body that are gathered before they are read."""
+GATHERED: Final = 1 << 24
+"""The same for all flows together."""
+LAST: Final = b".\r\n"
+"""How the last segment of a message ends: it is not kept waiting."""
 
 BUILTIN_PROTOCOLS: Final = (POP3, SMTP, LMTP)
 """The protocols that mailspy reads without any plugin."""
@@ -78,6 +85,8 @@ class Pipeline:
         self.limits = limits
         self.alarm = alarm
         self._inspectors: dict[int, Inspector] = {}
+        self._gathered = 0
+        """Octets that were gathered since the last flush, at most so many wait."""
         self._newcomers: dict[int, Newcomer] = {}
         """Flows of somebody else's capture of which it is not known yet what they are."""
         self.left_out = 0
@@ -195,12 +204,33 @@ class Pipeline:
                 self.take(event)
 
     def take_all(self, events: Sequence[Event]) -> None:
-        """Several events, in their order."""
+        """Several events, in their order; segments of a body are gathered, so that they are read as one piece.
+
+        Only `flush` and `finish` make sure that nothing waits.
+        """
+        inspectors = self._inspectors
         for event in events:
-            self.take(event)
+            if isinstance(event, Segment) and (inspector := inspectors.get(event.flow)) is not None:
+                data = event.data
+                client = event.direction is C2S
+                if inspector.gathers(client):
+                    self._gathered += inspector.gather(client, data, event.time)
+                else:
+                    inspector.feed(client, data, event.time)
+            else:
+                self.take(event)
+        if self._gathered > GATHERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Reads what was gathered."""
+        self._gathered = 0
+        for inspector in list(self._inspectors.values()):
+            inspector.flush()
 
     def finish(self) -> None:
         """The source is over: closes what is still open, each flow at the time of its last event."""
+        self.flush()
         for newcomer in list(self._newcomers.values()):
             newcomer.over = True
             self._decide(newcomer)
@@ -276,7 +306,7 @@ class Newcomer:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_client", "_ended", "_gate", "_pipeline", "_server", "_waiting", "flow", "seen", "session", "time")
+    __slots__ = ("_client", "_ended", "_gate", "_pipeline", "_run", "_server", "_waiting", "flow", "seen", "session", "time")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
         self._pipeline = pipeline
@@ -290,6 +320,8 @@ class Inspector:
         self._client = b""
         self._server = b""
         """The first octets of both directions of such a flow."""
+        self._run: Run | None = None
+        """Segments of a body that wait to be read together."""
         self._gate: FlowGate | None = None
         protocol = pipeline.protocols.get(flow.protocol)
         self.session: Session | None = protocol.session(flow, pipeline.observer, pipeline.limits) if protocol else None
@@ -335,8 +367,48 @@ class Inspector:
         except Exception as error:
             self._degrade(error)
 
+    def gathers(self, client: bool) -> bool:
+        """Whether the next segment of that direction may wait for those after it."""
+        if self._run is not None:
+            return True
+        session = self.session
+        if session is None or self.flow.closed:
+            return False
+        reader = session.client if client else session.server
+        return reader.in_body and not reader.paused
+
+    def gather(self, client: bool, data: bytes, time: int) -> int:
+        """Keeps a segment until it is worth while to read it; the result: octets that wait now and did not before."""
+        run = self._run
+        if run is not None and run.client is not client:
+            self.flush()
+            self.feed(client, data, time)
+            return 0
+        if run is None:
+            run = self._run = Run(client)
+        run.add(data, time)
+        if run.size >= RUN or data.endswith(LAST):
+            self.flush()
+            return 0
+        return len(data)
+
+    def flush(self) -> None:
+        """Reads what was gathered."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        session = self.session
+        assert session is not None
+        self.time = run.times[-1]
+        session.hidden = False
+        try:
+            (session.client if run.client else session.server).feed_run(run)
+        except Exception as error:
+            self._degrade(error)
+
     def gap(self, client: bool, size: int, time: int) -> None:
         """Octets of one direction are not in the capture."""
+        self.flush()
         self.time = time
         self.flow.missing += size
         session = self.session
@@ -350,6 +422,7 @@ class Inspector:
 
     def remark(self, name: str, detail: str, time: int) -> None:
         """Something is odd about the connection itself."""
+        self.flush()
         self.time = time
         if self.session is None:
             self._decide(OpaqueSession)
@@ -359,6 +432,7 @@ class Inspector:
 
     def end(self, direction: Direction, time: int) -> bool:
         """One direction is over (FIN).  True when the flow is."""
+        self.flush()
         self.time = time
         if self._ended is None:
             self._ended = direction
@@ -369,6 +443,7 @@ class Inspector:
 
     def reset(self, direction: Direction, time: int) -> bool:
         """One side has aborted the connection (RST): the flow is over."""
+        self.flush()
         self.time = time
         self.close("client reset" if direction is C2S else "server reset")
         return True

@@ -119,3 +119,45 @@ def test_gaps_anywhere_are_no_fault() -> None:
             steps.append((direction, what))
         witness = play(protocol, steps, dice)
         assert "parser_fault" not in names(witness)
+
+
+# Batches: segments of a body are read as one piece
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_batch_tells_what_its_events_tell_one_by_one(name: str) -> None:
+    protocol, steps, _, _ = STORIES[name]
+    for seed in range(4):
+        one, all_at_once = play(protocol, steps, random.Random(seed)), batched(protocol, steps, random.Random(seed))
+        assert all_at_once.told == one.told
+        assert all_at_once.messages == one.messages
+
+
+def batched(protocol: str, steps: list[Step], dice: random.Random) -> Witness:
+    witness = Witness()
+    pipeline = Pipeline(witness)
+    events: list[Event] = [Opened(Flow(1, Address("192.0.2.1", 40000), Address("192.0.2.2", 25), 0, protocol))]
+    for time, (direction, what) in enumerate(steps, start=1):
+        events += cut(direction, what, time, dice)
+    while events:
+        size = dice.choice((1, 5, 1000))
+        pipeline.take_all(events[:size])
+        del events[:size]
+    pipeline.finish()
+    return witness
+
+
+def test_what_ends_in_the_middle_of_a_run_has_its_own_time() -> None:
+    """A message, its end and the next command in segments of their own, all in one batch."""
+    witness = Witness()
+    pipeline = Pipeline(witness)
+    pipeline.take(Opened(Flow(1, Address("192.0.2.1", 40000), Address("192.0.2.2", 25), 0, SMTP)))
+    steps = [*TO_DATA, (C2S, b"one\r\n"), (C2S, b"two\r\n"), (C2S, b".\r\nMAIL FR"), (C2S, b"OM:<a@b>\r\nRCPT TO:<c@d>\r\n"),
+             (C2S, b"DATA\r\n"), (S2C, b"250 ok\r\n" * 3)]
+    pipeline.take_all([Segment(1, direction, time * 10, what) for time, (direction, what) in enumerate(steps, start=1)])
+    first = len(TO_DATA) * 10
+    assert [(pdu.kind, pdu.verb, pdu.time) for pdu in witness.pdus[8:]] == [
+        ("reply", "DATA", first), ("body", "DATA", first + 30), ("command", "MAIL", first + 40), ("command", "RCPT", first + 40),
+        ("command", "DATA", first + 50), ("reply", "DATA", first + 60), ("reply", "MAIL", first + 60),
+        ("reply", "RCPT", first + 60)]
+    assert witness.messages == [(b"one\r\ntwo\r\n", True)]

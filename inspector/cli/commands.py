@@ -73,7 +73,7 @@ def _replayed(setup: Setup, values: Values, files: tuple[str, ...], speed: float
     paths = captures({**values, "files": files}, say)
     screen = sys.stdout.isatty() and not (values["quiet"] and values["log"])
     with Run(setup, values) as this, reading(values, paths, screen, this.outputs.flush) as how:
-        heap.calm()
+        heap.calm(heap.GARBAGE_OFFLINE)
         with suppress(KeyboardInterrupt) if values.get("follow") else nullcontext():
             play(paths, this.pipeline, speed, this.outputs.notice, this.outputs, how)
     return 0
