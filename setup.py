@@ -13,7 +13,7 @@ import sysconfig
 from pathlib import Path
 
 COMPILED = {
-    "inspector": ("anomaly", "framing", "gate", "host", "limits", "machine", "mask", "output", "pdu", "pipeline", "protocol",
+    "inspector": ("anomaly", "framing", "gate", "host", "jobs", "limits", "machine", "mask", "output", "pdu", "pipeline", "protocol",
                   "reader", "recognition", "segment", "session", "text", "verdict"),
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("grammar", "phases", "session"),

@@ -53,6 +53,9 @@ JOINT: Final = " / "
 """What `PDU.text` puts between the lines of a reply."""
 HEX_SHOWN: Final = 64
 """Octets of an opaque PDU shown in hexadecimal."""
+MARK: Final = "\0"
+"""Begins a line that is only decided on by another process; sanitised text has none."""
+_MARKED: Final = MARK.encode()
 LEAST_TEXT: Final = 20
 """Columns that the text has however narrow the terminal is."""
 PADDED: Final = tuple(f"{number:4d}" for number in range(1000))
@@ -85,15 +88,72 @@ def count(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
+class Heads:
+    """Where the heads of the columns stand: above the first PDU of a flow, unless others are in the middle of theirs."""
+
+    def __init__(self, filtered: bool = False) -> None:
+        self._open = 0
+        """Flows that have begun and are not over."""
+        self._headed = False
+        self.due = filtered
+        """They must stand above the first line, whichever it is."""
+
+    def opened(self, line: str) -> str:
+        """The line of a flow that begins."""
+        self._open += 1
+        return line
+
+    def closed(self, line: str) -> str:
+        """The line of a flow that is over."""
+        self._open -= 1
+        return line
+
+    def above(self, line: str, first: bool) -> str:
+        """The heads, or nothing where they do not belong.  `first`: above the first PDU of a flow."""
+        if (not first and not self.due) or (self._open > 1 and self._headed):
+            return ""
+        self._headed = True
+        self.due = False
+        return line
+
+
+class Marks(Heads):
+    """The same where only another process can know: it marks the lines, and `resolved` decides."""
+
+    def opened(self, line: str) -> str:
+        return f"{MARK}+{line}"
+
+    def closed(self, line: str) -> str:
+        return f"{MARK}-{line}"
+
+    def above(self, line: str, first: bool) -> str:
+        return f"{MARK}{'h' if first else 'a'}{line}"
+
+
+def resolved(text: bytes, heads: Heads) -> bytes:
+    """Lines with marks as they are shown."""
+    if _MARKED not in text:
+        return text
+    return b"".join(_resolved(line, heads) if line.startswith(_MARKED) else line for line in text.splitlines(keepends=True))
+
+
+def _resolved(line: bytes, heads: Heads) -> bytes:
+    mark, rest = line[1:2], line[2:].decode()
+    if mark == b"+":
+        return heads.opened(rest).encode()
+    return (heads.closed(rest) if mark == b"-" else heads.above(rest, mark == b"h")).encode()
+
+
 class Console:
     """How this run speaks to people: makes the views for its outputs, and keeps its summary."""
 
-    def __init__(self, *, verbose: bool = False, states: bool = False, filtered: bool = False,
+    def __init__(self, *, verbose: bool = False, states: bool = False, filtered: bool = False, marks: bool = False,
                  environ: Mapping[str, str] | None = None) -> None:
         """`verbose`: times, octets, hexadecimal.  `states`: POP3's client automaton beside the phase.  `filtered`: the first
-        line of a flow may be missing."""
+        line of a flow may be missing.  `marks`: another process decides where the heads of the columns stand."""
         self.verbose = verbose
-        self.filtered = filtered
+        self._filtered = filtered
+        self._marks = marks
         self.states = states or verbose
         self.environ = os.environ if environ is None else environ
         self.summary = Summary()
@@ -101,10 +161,14 @@ class Console:
     def view(self, output: Output) -> View:
         """The view for an output: coloured and cut to its width when that is a terminal."""
         if not output.terminal:
-            return View(verbose=self.verbose, states=self.states, filtered=self.filtered)
+            return View(verbose=self.verbose, states=self.states, heads=self.heads())
         colour = not self.environ.get("NO_COLOR") and self.environ.get("TERM") != "dumb"
         return View(colour=colour, measure=lambda: width_of(output.descriptor), verbose=self.verbose,
-                    states=self.states, filtered=self.filtered)
+                    states=self.states, heads=self.heads())
+
+    def heads(self) -> Heads:
+        """What decides where the heads of the columns stand, for one view."""
+        return Marks(self._filtered) if self._marks else Heads(self._filtered)
 
 
 def width_of(descriptor: int) -> int:
@@ -119,7 +183,7 @@ class View:
     """The annotated view: makes lines, each with its end."""
 
     def __init__(self, *, colour: bool = False, measure: Callable[[], int] = lambda: 0, verbose: bool = False,
-                 states: bool = False, filtered: bool = False) -> None:
+                 states: bool = False, heads: Heads | None = None) -> None:
         """`measure` tells the columns of the terminal; 0 for a view that is not cut."""
         self.colour = colour
         self.verbose = verbose
@@ -130,31 +194,25 @@ class View:
         self._client: dict[str, str] = {}
         self._server: dict[str, str] = {}
         """Arrow and phase, by phase, made once for each."""
-        self._open = 0
-        """Flows that have begun and are not over."""
-        self._headed = False
-        self._unheaded = filtered
-        """The heads of the columns must come above the first line, whichever it is."""
+        self._where = heads or Heads()
 
     # Lines
 
     def flow_opened(self, flow: Flow) -> str:
         """A flow begins: who speaks to whom."""
-        self._open += 1
         known = flow.protocol or "protocol to be told from the greeting"
         who = f"{flow.client} → {flow.server}, {known}"
-        return self._ink(BOLD, f"flow {flow.number} opened: {sanitise(who)}") + "\n"
+        return self._where.opened(self._ink(BOLD, f"flow {flow.number} opened: {sanitise(who)}") + "\n")
 
     def flow_closed(self, flow: Flow, reason: str) -> str:
         """A flow is over."""
-        self._open -= 1
         lasted = f", {seconds(flow.closed - flow.opened)}" if flow.closed else ""
-        return self._ink(BOLD, f"flow {flow.number} closed: {sanitise(reason)}{lasted}") + "\n"
+        return self._where.closed(self._ink(BOLD, f"flow {flow.number} closed: {sanitise(reason)}{lasted}") + "\n")
 
     def pdu(self, pdu: PDU, session: Session) -> str:
         """One PDU: its number, direction, phase and text; above the first of a flow, the heads of the columns."""
         number = pdu.number
-        heads = self._begin(pdu) if number == 1 or self._unheaded else ""
+        heads = self._begin(pdu) if number == 1 or self._where.due else ""
         columns = self._client if pdu.direction is C2S else self._server
         phase = pdu.phase
         middle = columns.get(phase) or self._middle(columns, pdu.direction, phase)
@@ -188,11 +246,7 @@ class View:
         columns = self._measure()
         heads = self._heads(bool(pdu.client_state))
         self._room = max(LEAST_TEXT, columns - len(heads) + len("PDU")) if columns else 0
-        if self._open > 1 and self._headed:
-            return ""
-        self._headed = True
-        self._unheaded = False
-        return self._ink(FAINT, heads) + "\n"
+        return self._where.above(self._ink(FAINT, heads) + "\n", pdu.number == 1)
 
     def _full(self, pdu: PDU, flow: int, middle: str, text: str) -> str:
         """The line with the client's state and, when verbose, time, octets, duration and hexadecimal."""

@@ -29,6 +29,8 @@ RUN: Final = 1 << 16
 """Octets of a body that are gathered before they are read."""
 GATHERED: Final = 1 << 24
 """The same for all flows together."""
+LATE: Final = 1 << 60
+"""Beyond the number of any event."""
 LAST: Final = b".\r\n"
 """How the last segment of a message ends: it is not kept waiting."""
 
@@ -85,6 +87,8 @@ class Pipeline:
         self.limits = limits
         self.alarm = alarm
         self._inspectors: dict[int, Inspector] = {}
+        self.turn = 0
+        """The number of the event in hand, where somebody counts them."""
         self._gathered = 0
         """Octets that were gathered since the last flush, at most so many wait."""
         self._newcomers: dict[int, Newcomer] = {}
@@ -228,18 +232,34 @@ class Pipeline:
         for inspector in list(self._inspectors.values()):
             inspector.flush()
 
-    def finish(self) -> None:
-        """The source is over: closes what is still open, each flow at the time of its last event."""
-        self.flush()
+    def finish(self, mark: Callable[[int], None] | None = None) -> None:
+        """The source is over: closes what is still open, each flow at the time of its last event.
+
+        `mark` is called after each flow with a number that sorts what is told now, whichever process has which flows.
+        """
+        for inspector in self._inspectors.values():
+            inspector.flush()
+            if mark is not None:
+                mark(LATE + inspector.turn)
         for newcomer in list(self._newcomers.values()):
             newcomer.over = True
+            self.turn = LATE + newcomer.flow.number
             self._decide(newcomer)
+            if mark is not None:
+                mark(LATE * 2 + newcomer.flow.number)
         for inspector in self._inspectors.values():
             inspector.close("observation ended")
+            if mark is not None:
+                mark(LATE * 3 + inspector.turn)
         self._inspectors.clear()
-        if self.left_out:
-            self.alarm(f"{self.left_out:,} {'flow that is' if self.left_out == 1 else 'flows that are'} not mail left out")
+        if self.left_out and mark is None:
+            self.alarm(left_out(self.left_out))
             self.left_out = 0
+
+
+def left_out(count: int) -> str:
+    """A line about flows that are not told."""
+    return f"{count:,} {'flow that is' if count == 1 else 'flows that are'} not mail left out"
 
 
 class Newcomer:
@@ -306,7 +326,8 @@ class Newcomer:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_client", "_ended", "_gate", "_pipeline", "_run", "_server", "_waiting", "flow", "seen", "session", "time")
+    __slots__ = ("_client", "_ended", "_gate", "_pipeline", "_run", "_server", "_waiting", "flow", "seen", "session", "time",
+                 "turn")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
         self._pipeline = pipeline
@@ -320,6 +341,8 @@ class Inspector:
         self._client = b""
         self._server = b""
         """The first octets of both directions of such a flow."""
+        self.turn = pipeline.turn
+        """The event with which it began."""
         self._run: Run | None = None
         """Segments of a body that wait to be read together."""
         self._gate: FlowGate | None = None

@@ -8,20 +8,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from inspector.capture.reader import PLAINLY, Reading, read_batches
 from inspector.segment import Event, Opened
 
 if TYPE_CHECKING:
     from inspector.output import Outputs
-    from inspector.pipeline import Pipeline
+
+class Taker(Protocol):
+    """What events are played to: the pipeline, here or in other processes."""
+
+    def take_all(self, events: Sequence[Event]) -> None:
+        """Takes events in their order; bodies may wait for more."""
+
+    def flush(self) -> None:
+        """Nothing may wait."""
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+
 
 LONGEST_PAUSE: Final = 60.0
 """Seconds that a replay in time waits at most between two events: nobody watches a night of silence."""
 
 
-def replay(paths: Sequence[str], pipeline: Pipeline, speed: float, warn: Callable[[str], None],
+def replay(paths: Sequence[str], pipeline: Taker, speed: float, warn: Callable[[str], None],
            outputs: Outputs | None = None, how: Reading = PLAINLY) -> None:
     """Plays the captures one after the other, flow numbers going on.
 

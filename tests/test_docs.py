@@ -107,7 +107,7 @@ def test_every_module_has_its_room() -> None:
 
 LAYERS = (
     ("cli", "demo", "__main__"),
-    ("survey", "export"),
+    ("survey", "export", "jobs"),
     ("live", "replay", "output", "console", "config", "diagram", "heap", "mail", "relaytest", "query"),
     ("host",),
     ("pipeline", "gate", "mask"),

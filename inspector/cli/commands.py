@@ -71,6 +71,10 @@ def _replayed(setup: Setup, values: Values, files: tuple[str, ...], speed: float
     from inspector.replay import replay as play
 
     paths = captures({**values, "files": files}, say)
+    if values.get("jobs", 1) > 1:
+        from inspector.cli.parallel import replayed
+
+        return replayed(setup, values, paths)
     screen = sys.stdout.isatty() and not (values["quiet"] and values["log"])
     with Run(setup, values) as this, reading(values, paths, screen, this.outputs.flush) as how:
         heap.calm(heap.GARBAGE_OFFLINE)

@@ -44,6 +44,7 @@ READING: Final = (
 
 REPLAY: Final = (
     *READING,
+    Option("jobs", "processes that share the flows; the output is that of one", int, 1, "N"),
     Option("follow", "go on as the capture grows, until Ctrl-C", bool, False),
     Option("speed", "0 at once, 1 in the time that it took, 2 in half of it", float, 0.0, "FACTOR"),
 )
@@ -92,7 +93,7 @@ HIDDEN: Final = frozenset({"transport"})
 NOT_IN_FILES: Final = frozenset({"config", "read"})
 """Options that only the command line takes."""
 CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted"), "envelope": ("headers", "json")}
-LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "timeout": 0.001}
+LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "jobs": 1, "timeout": 0.001}
 """The smallest value that makes sense."""
 
 

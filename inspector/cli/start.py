@@ -19,6 +19,7 @@ from inspector.config import Config
 from inspector.console import Console
 from inspector.errors import PluginError
 from inspector.host import Hooks, Host
+from inspector.jobs import Streams
 from inspector.options import Option, Options
 from inspector.output import Outputs
 from inspector.pipeline import BUILTIN_PROTOCOLS, Pipeline
@@ -119,15 +120,17 @@ def _check_names(options: Sequence[Option]) -> None:
 class Run:
     """One run of the pipeline: plugins configured, outputs open; closes them at its end."""
 
-    def __init__(self, setup: Setup, values: Mapping[str, Any], *, live: bool = False, states: bool = False) -> None:
+    def __init__(self, setup: Setup, values: Mapping[str, Any], *, live: bool = False, states: bool = False,
+                 streams: Streams | None = None) -> None:
         """`live`: there is traffic that no reader may hold up.  `states`: shows the client automaton beside the phase.
+        `streams`: the outputs where this is a worker of another process.
 
         Raises OptionError.
         """
         heap.keep()
-        self.outputs = Outputs(live)
+        self.outputs: Any = streams if streams is not None else Outputs(live)
         self.console = Console(verbose=bool(values.get("verbose")), states=states,
-                               filtered=values.get("filter") is not None)
+                               filtered=values.get("filter") is not None, marks=streams is not None)
         try:
             setup.host.alarm = self.outputs.notice
             setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console,
@@ -136,6 +139,12 @@ class Run:
         except BaseException:
             self.outputs.close()
             raise
+
+    def counts(self) -> dict[str, Any]:
+        """What was counted, for the process that adds it up."""
+        summary = self.console.summary
+        return {"flows": summary.flows, "pdus": summary.pdus, "findings": summary.findings, "anomalies": summary.anomalies,
+                "left_out": self.pipeline.left_out}
 
     def _sieve(self, text: str | None) -> Callable[[Any], Any] | None:
         """What makes a listener of one that hears only what the filter asks for; None without a filter."""

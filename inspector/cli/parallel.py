@@ -1,0 +1,62 @@
+"""`replay` with several processes.
+
+Knows runs, workers and outputs.  Must not know what is written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import closing, nullcontext, suppress
+from typing import Any
+
+from inspector import heap
+from inspector.cli.reading import reading
+from inspector.cli.start import Run, Setup
+from inspector.console import Heads, Summary
+from inspector.errors import OptionError
+from inspector.jobs import Jobs, Streams
+from inspector.output import Outputs
+from inspector.pipeline import left_out
+from inspector.replay import replay
+
+
+def replayed(setup: Setup, values: Mapping[str, Any], paths: list[str]) -> int:
+    """The captures played by `--jobs` workers."""
+    if values["speed"] > 0:
+        raise OptionError("--speed and --jobs: leave one of the two out; what is played in time needs no haste")
+
+    def make(streams: Streams) -> Run:
+        heap.calm(heap.GARBAGE_OFFLINE)
+        return Run(setup, values, streams=streams)
+
+    with closing(Jobs(make, values["jobs"])) as jobs:
+        outputs = Outputs()
+        try:
+            if values["log"]:
+                outputs.open(values["log"])
+            jobs.start(outputs, lambda: Heads(values["filter"] is not None))
+            screen = sys.stdout.isatty() and not (values["quiet"] and values["log"])
+            with reading(dict(values), paths, screen, outputs.flush) as how:
+                heap.calm(heap.GARBAGE_OFFLINE)
+                with suppress(KeyboardInterrupt) if values["follow"] else nullcontext():
+                    replay(paths, jobs, 0.0, outputs.notice, outputs, how)
+            _sum_up(jobs.counts, outputs)
+        finally:
+            outputs.close()
+    return 0
+
+
+def _sum_up(counts: list[dict[str, Any]], outputs: Outputs) -> None:
+    """What the workers counted, as one process says it."""
+    summary = Summary()
+    for count in counts:
+        summary.flows += count["flows"]
+        summary.pdus += count["pdus"]
+        summary.findings += count["findings"]
+        for severity, number in count["anomalies"].items():
+            summary.anomalies[severity] = summary.anomalies.get(severity, 0) + number
+    if others := sum(count["left_out"] for count in counts):
+        outputs.notice(left_out(others))
+    if summary.flows and not outputs.broken:
+        outputs.notice(summary.line())

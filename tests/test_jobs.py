@@ -1,0 +1,121 @@
+"""Several processes read a capture; the output is that of one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from inspector.jobs import packed, unpacked
+from inspector.pdu import C2S, S2C, Address, Flow
+from inspector.segment import Ended, Event, Gap, Opened, Remark, Reset, Segment
+
+CAPTURES = Path(__file__).parent.parent / "captures"
+ALL = [str(path) for path in sorted(CAPTURES.glob("*.pcapng"))]
+
+
+def replay(*arguments: str, folder: Path | None = None) -> tuple[int, bytes, bytes]:
+    done = subprocess.run([sys.executable, "-m", "inspector", "replay", *arguments], capture_output=True, check=False, timeout=120,
+                          cwd=folder)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["--json"], ["--quiet"], ["--verbose"], ["--merge"], ["--filter", "status == 550 or verb == RETR"],
+    ["--json", "--filter", "session(anomaly == cleartext_credentials)"], ["--local-domain", "cnam.fr"],
+], ids=" ".join)
+def test_the_output_is_that_of_one_process(arguments: list[str]) -> None:
+    one = replay(*arguments, *ALL)
+    assert one[0] == 0
+    assert one[1].count(b"\n") > 2
+    for jobs in ("2", "3"):
+        assert replay("--jobs", jobs, *arguments, *ALL) == one
+
+
+def test_a_log_beside_it(tmp_path: Path) -> None:
+    """Two views in one run, each with heads of its own."""
+    for jobs in ("1", "2"):
+        (tmp_path / jobs).mkdir()
+        assert replay("--jobs", jobs, "--json", "--log", "view.txt", *ALL, folder=tmp_path / jobs)[0] == 0
+    assert (tmp_path / "1" / "view.txt").read_bytes() == (tmp_path / "2" / "view.txt").read_bytes()
+    assert b"\0" not in (tmp_path / "2" / "view.txt").read_bytes()
+
+
+def test_standard_input_is_shared_too() -> None:
+    words = (CAPTURES / "smtp-pipelining.pcapng").read_bytes()
+    outcomes = [subprocess.run([sys.executable, "-m", "inspector", "replay", "--json", *jobs, "-"], input=words,
+                               capture_output=True, check=True, timeout=60).stdout for jobs in ([], ["--jobs", "2"])]
+    assert outcomes[0] == outcomes[1] != b""
+
+
+def test_damage_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.pcapng"
+    words = Path(ALL[1]).read_bytes()
+    path.write_bytes(words[:len(words) // 2 // 4 * 4] + b"\xff" * 50)
+    one, two = (replay("--jobs", jobs, str(path)) for jobs in ("1", "2"))
+    assert one == two
+    assert one[2].count(b"damaged.pcapng") == 1
+
+
+def test_a_mistake_in_an_option_is_told_by_one_worker(tmp_path: Path) -> None:
+    code, out, said = replay("--jobs", "3", "--attachments", "/proc/none", ALL[0])
+    assert (code, out) == (2, b"")
+    assert said.count(b"\n") == 1
+    code, out, said = replay("--jobs", "3", "--log", str(tmp_path / "none" / "x.json"), ALL[0])
+    assert (code, out) == (2, b"")
+    assert b"its folder does not exist" in said
+
+
+def test_what_does_not_go_with_jobs() -> None:
+    code, _, said = replay("--jobs", "2", "--speed", "1", ALL[0])
+    assert code == 2
+    assert b"--speed and --jobs" in said
+    assert replay("--jobs", "0", ALL[0])[0] == 2
+
+
+def test_a_worker_that_dies_is_noticed(tmp_path: Path) -> None:
+    """Killed while the capture still grows; nothing hangs."""
+    path = tmp_path / "growing.pcapng"
+    words = Path(ALL[1]).read_bytes()
+    path.write_bytes(words[:len(words) // 2])
+    with subprocess.Popen([sys.executable, "-m", "inspector", "replay", "--jobs", "2", "--follow", str(path)],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(children) == 2
+        os.kill(int(children[1]), signal.SIGKILL)
+        time.sleep(0.1)
+        with path.open("ab") as file:
+            file.write(words[len(words) // 2:])
+        _, said = process.communicate(timeout=30)
+    assert process.returncode in (1, 2)
+    assert b"a worker process has died" in said
+
+
+def test_nobody_reads_the_output() -> None:
+    with subprocess.Popen([sys.executable, "-m", "inspector", "replay", "--jobs", "2", "--json", *ALL * 20],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(60) in (0, 1)
+    assert b"Traceback" not in said
+
+
+EVENTS: list[Event] = [
+    Opened(Flow(7, Address("192.0.2.1", 5), Address("2001:db8::1", 25), 99, "smtp"), own=False, joined=True),
+    Segment(7, C2S, 1, b"x\0"), Segment(7, S2C, 2, b"y"), Gap(7, S2C, 3, 0), Remark(7, C2S, 4, "tcp_gap", "é"), Ended(7, C2S, 5),
+    Reset(7, S2C, 6)]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_stays_what_it_is_on_its_way(event: Event) -> None:
+    import marshal
+
+    assert repr(unpacked(marshal.loads(marshal.dumps(packed(event))))) == repr(event)
+    assert type(unpacked(packed(event))) is type(event)
