@@ -13,8 +13,8 @@ import sysconfig
 from pathlib import Path
 
 COMPILED = {
-    "inspector": ("anomaly", "framing", "gate", "host", "jobs", "limits", "machine", "mask", "output", "pdu", "pipeline", "protocol",
-                  "reader", "recognition", "segment", "session", "text", "verdict"),
+    "inspector": ("anomaly", "framing", "gate", "host", "jobs", "limits", "lines", "machine", "mask", "output", "pdu", "pipeline",
+                  "protocol", "reader", "recognition", "segment", "session", "text", "verdict"),
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("grammar", "phases", "session"),
     "inspector/protocols/smtp": ("grammar", "phases", "session"),
@@ -22,7 +22,6 @@ COMPILED = {
     "inspector/capture": ("blocks", "connection", "conversation", "early", "file", "reader", "reassembly", "writer"),
     "inspector/live": ("clock", "outbox", "plane", "relay"),
     "plugins/mailspy_attachments": ("attachment", "contents", "folder", "names", "programs", "suspicions"),
-    "plugins/mailspy_logger": ("lines",),
     "plugins/mailspy_mime": ("addresses", "dates", "decoders", "doubts", "embedded", "entity", "fields", "leaf", "parameters",
                              "received", "scanner", "summary", "tree", "uuencode", "words", "yenc"),
     "plugins/mailspy_relay": ("command", "domains", "networks", "outcome", "policy", "route"),

@@ -11,6 +11,7 @@ from inspector.anomaly import CATALOGUE, Anomaly, AnomalyType, Severity
 from inspector.errors import CaptureError, MailspyError, OptionError, PluginError
 from inspector.hookspecs import hookimpl
 from inspector.limits import Limits
+from inspector.lines import JsonRecord
 from inspector.machine import Machine, Row, Table
 from inspector.options import Option, OptionParser, Options
 from inspector.pdu import (
@@ -49,6 +50,7 @@ __all__ = [
     "Finding",
     "Flow",
     "Forward",
+    "JsonRecord",
     "Kind",
     "Limits",
     "Machine",

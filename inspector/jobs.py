@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import chain
 from multiprocessing import get_context
@@ -35,18 +35,19 @@ MAIN: Final = "1"
 NOTICES: Final = "2"
 """Streams: standard output, what is said to the user; any other is a file by its path."""
 
+BATCH: Final = 1 << 18
+"""Octets, about, that are sent to the workers at a time."""
+
 Line = tuple[int, str, bytes]
 """The number of the event, the stream, and what comes of the event on it."""
 
 # Events as marshal takes them
 
-_SEGMENT, _OPENED, _GAP, _REMARK, _ENDED, _RESET = range(6)
+_SEGMENT, _SEGMENTS, _OPENED, _GAP, _REMARK, _ENDED, _RESET = range(7)
 
 
 def packed(event: Event) -> tuple[Any, ...]:
-    """An event as a tuple of plain values."""
-    if isinstance(event, Segment):
-        return _SEGMENT, event.flow, event.direction is C2S, event.time, event.data
+    """An event that is no segment as a tuple of plain values."""
     if isinstance(event, Opened):
         flow = event.flow
         return (_OPENED, flow.number, (*flow.client, *flow.server), flow.opened, flow.protocol, event.own, event.joined)
@@ -64,8 +65,6 @@ def unpacked(fields: tuple[Any, ...]) -> Event:
         _, _, (host, port, other, service), time, protocol, own, joined = fields
         return Opened(Flow(flow, Address(host, port), Address(other, service), time, protocol), own, joined)
     direction, time = C2S if fields[2] else S2C, fields[3]
-    if kind == _SEGMENT:
-        return Segment(flow, direction, time, fields[4])
     if kind == _GAP:
         return Gap(flow, direction, time, fields[4])
     if kind == _REMARK:
@@ -168,17 +167,36 @@ def work(make: Callable[[Streams], Worker], take: Connection, give: Connection) 
     pipeline = worker.pipeline
     while message := take.recv_bytes():
         streams.lines = []
-        for number, fields in marshal.loads(message):
-            pipeline.turn = number
-            if fields is None:
-                pipeline.flush()
-            else:
-                pipeline.take_all((unpacked(fields),))
-            streams.mark(number)
+        for entry in marshal.loads(message):
+            _take(pipeline, entry, streams.mark)
         give.send_bytes(marshal.dumps(streams.lines))
     streams.lines = []
     pipeline.finish(streams.mark)
     give.send_bytes(marshal.dumps((streams.lines, worker.counts())))
+
+
+def _take(pipeline: Pipeline, entry: tuple[Any, ...], mark: Callable[[int], None]) -> None:
+    """One entry of a batch: segments that follow each other, another event, or the wish that nothing waits."""
+    if entry[0] == _SEGMENT:
+        _, flow, client, number, time, data = entry
+        pipeline.turn = number
+        pipeline.take_segment(flow, client, data, time)
+        mark(number)
+        return
+    if entry[0] == _SEGMENTS:
+        _, flow, client, numbers, times, pieces = entry
+        for number, time, data in zip(numbers, times, pieces, strict=True):
+            pipeline.turn = number
+            pipeline.take_segment(flow, client, data, time)
+            mark(number)
+        return
+    number, fields = entry[1:]
+    pipeline.turn = number
+    if fields is None:
+        pipeline.flush()
+    else:
+        pipeline.take(unpacked(fields))
+    mark(number)
 
 
 # The parent
@@ -191,6 +209,12 @@ class Jobs:
         """Starts them: before there are outputs and threads."""
         context = get_context("fork")
         self._number = 0
+        """Of the last event."""
+        self._batches: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
+        """What waits to be sent to each worker."""
+        self._runs: dict[int, int] = {}
+        """Of each flow the place in its batch of the segments that the next one may join."""
+        self._size = 0
         self._pipes: list[tuple[Connection, Connection]] = []
         self._processes = []
         self._turns: SimpleQueue[bool] = SimpleQueue()
@@ -222,21 +246,38 @@ class Jobs:
 
     def take_all(self, events: Sequence[Event]) -> None:
         """Hands events to the workers.  Raises MailspyError where one has died."""
-        count = len(self._pipes)
-        batches: list[list[tuple[int, Any]]] = [[] for _ in range(count)]
+        batches, runs = self._batches, self._runs
+        count = len(batches)
         number = self._number
         for event in events:
             number += 1
-            batches[number_of(event) % count].append((number, packed(event)))
+            if isinstance(event, Segment):
+                flow, client = event.flow, event.direction is C2S
+                batch = batches[flow % count]
+                at = runs.get(flow, -1)
+                if at >= 0 and batch[at][2] is client:
+                    _join(batch, at, number, event)
+                else:
+                    runs[flow] = len(batch)
+                    batch.append((_SEGMENT, flow, client, number, event.time, event.data))
+                self._size += len(event.data)
+            else:
+                flow = number_of(event)
+                runs.pop(flow, None)
+                batches[flow % count].append((_OPENED, number, packed(event)))
         self._number = number
-        self._send(batches)
+        if self._size + 100 * sum(map(len, batches)) > BATCH:
+            self._send()
 
     def flush(self) -> None:
         """Nothing of what was handed over may wait."""
         self._number += 1
-        self._send([[(self._number, None)] for _ in self._pipes])
+        for batch in self._batches:
+            batch.append((_OPENED, self._number, None))
+        self._send()
 
-    def _send(self, batches: Iterable[list[tuple[int, Any]]]) -> None:
+    def _send(self) -> None:
+        batches, self._batches, self._runs, self._size = self._batches, [[] for _ in self._pipes], {}, 0
         try:
             for (ours, _), batch in zip(self._pipes, batches, strict=True):
                 ours.send_bytes(marshal.dumps(batch))
@@ -246,7 +287,8 @@ class Jobs:
 
     def finish(self) -> None:
         """All is read: waits until all is written.  Raises MailspyError where a worker has died."""
-        with suppress(OSError):
+        with suppress(OSError, MailspyError):
+            self._send()
             for ours, _ in self._pipes:
                 ours.send_bytes(b"")
         self._turns.put(False)
@@ -294,6 +336,18 @@ class Jobs:
             heads = self._of.get(stream) or self._of.setdefault(stream, self._heads())
             output = self._outputs.stdout() if stream == MAIN else self._outputs.open(stream)
             output.write(resolved(text, heads))
+
+
+def _join(batch: list[tuple[Any, ...]], at: int, number: int, segment: Segment) -> None:
+    """Adds a segment to the entry of the one before it."""
+    entry = batch[at]
+    if entry[0] == _SEGMENT:
+        _, flow, client, first, time, data = entry
+        batch[at] = _SEGMENTS, flow, client, [first, number], [time, segment.time], [data, segment.data]
+    else:
+        entry[3].append(number)
+        entry[4].append(segment.time)
+        entry[5].append(segment.data)
 
 
 def _first(line: Line) -> int:

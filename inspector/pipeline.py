@@ -16,7 +16,7 @@ from inspector.gate import FlowGate
 from inspector.limits import DEFAULT, Limits
 from inspector.machine import Machine, Table
 from inspector.mask import masked, masked_lines
-from inspector.pdu import C2S, PDU, Direction, Flow
+from inspector.pdu import C2S, PDU, S2C, Direction, Flow
 from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
@@ -48,6 +48,25 @@ class FlowObserver(Observer, Interface):
 
     flow_opened: Callable[[Flow], None]
     flow_closed: Callable[[Flow, str], None]
+
+
+class Copier(Interface):
+    """Writes what is read into another capture."""
+
+    def opened(self, flow: Flow) -> None:
+        """A flow begins."""
+
+    def segment(self, inspector: Inspector, client: bool, data: bytes, time: int) -> None:
+        """A segment was read."""
+
+    def gap(self, flow: Flow, client: bool, size: int) -> None:
+        """Octets are missing."""
+
+    def ended(self, flow: Flow, direction: Direction, time: int) -> None:
+        """A direction is over."""
+
+    def reset(self, flow: Flow, direction: Direction, time: int) -> None:
+        """A side has aborted the connection."""
 
 
 class OpaqueSession(Session):
@@ -87,6 +106,8 @@ class Pipeline:
         self.limits = limits
         self.alarm = alarm
         self._inspectors: dict[int, Inspector] = {}
+        self.copy: Copier | None = None
+        """Is told all that is read, where it is written anew."""
         self.turn = 0
         """The number of the event in hand, where somebody counts them."""
         self._gathered = 0
@@ -99,7 +120,11 @@ class Pipeline:
     def open(self, flow: Flow) -> Inspector:
         """A flow begins; what crosses on it goes to the inspector returned."""
         self.observer.flow_opened(flow)
-        return Inspector(self, flow)
+        inspector = Inspector(self, flow)
+        if self.copy is not None:
+            inspector.collect()
+            self.copy.opened(flow)
+        return inspector
 
     def hint(self, port: int) -> str:
         """The protocol that a server's port hints at, or an empty string."""
@@ -212,19 +237,23 @@ class Pipeline:
 
         Only `flush` and `finish` make sure that nothing waits.
         """
-        inspectors = self._inspectors
         for event in events:
-            if isinstance(event, Segment) and (inspector := inspectors.get(event.flow)) is not None:
-                data = event.data
-                client = event.direction is C2S
-                if inspector.gathers(client):
-                    self._gathered += inspector.gather(client, data, event.time)
-                else:
-                    inspector.feed(client, data, event.time)
+            if isinstance(event, Segment):
+                self.take_segment(event.flow, event.direction is C2S, event.data, event.time)
             else:
                 self.take(event)
-        if self._gathered > GATHERED:
-            self.flush()
+
+    def take_segment(self, number: int, client: bool, data: bytes, time: int) -> None:
+        """The same for one segment."""
+        inspector = self._inspectors.get(number)
+        if inspector is None:
+            self._newcomer(number, Segment(number, C2S if client else S2C, time, data))
+        elif inspector.gathers(client):
+            self._gathered += inspector.gather(client, data, time)
+            if self._gathered > GATHERED:
+                self.flush()
+        else:
+            inspector.feed(client, data, time)
 
     def flush(self) -> None:
         """Reads what was gathered."""
@@ -380,22 +409,24 @@ class Inspector:
         session = self.session
         if session is None:
             self._undecided(client, data, time)
+        elif self.flow.closed:
             return
-        if self.flow.closed:
-            return
-        session.time = time
-        session.hidden = False
-        try:
-            (session.client if client else session.server).feed(data)
-        except Exception as error:
-            self._degrade(error)
+        else:
+            session.time = time
+            session.hidden = False
+            try:
+                (session.client if client else session.server).feed(data)
+            except Exception as error:
+                self._degrade(error)
+        if self._pipeline.copy is not None:
+            self._pipeline.copy.segment(self, client, data, time)
 
     def gathers(self, client: bool) -> bool:
         """Whether the next segment of that direction may wait for those after it."""
         if self._run is not None:
             return True
         session = self.session
-        if session is None or self.flow.closed:
+        if session is None or self.flow.closed or self.seen is not None:
             return False
         reader = session.client if client else session.server
         return reader.in_body and not reader.paused
@@ -434,6 +465,8 @@ class Inspector:
         self.flush()
         self.time = time
         self.flow.missing += size
+        if self._pipeline.copy is not None:
+            self._pipeline.copy.gap(self.flow, client, size)
         session = self.session
         if session is None or self.flow.closed:
             return
@@ -457,6 +490,8 @@ class Inspector:
         """One direction is over (FIN).  True when the flow is."""
         self.flush()
         self.time = time
+        if self._pipeline.copy is not None:
+            self._pipeline.copy.ended(self.flow, direction, time)
         if self._ended is None:
             self._ended = direction
         if self._ended is direction:
@@ -468,6 +503,8 @@ class Inspector:
         """One side has aborted the connection (RST): the flow is over."""
         self.flush()
         self.time = time
+        if self._pipeline.copy is not None:
+            self._pipeline.copy.reset(self.flow, direction, time)
         self.close("client reset" if direction is C2S else "server reset")
         return True
 
@@ -531,6 +568,8 @@ class Inspector:
         assert self.session is not None
         self.time = self.session.time = time
         self.session.wrapped(client, octets, wrapping.name, wrapping.secret if client else None)
+        if self._pipeline.copy is not None:
+            self._pipeline.copy.segment(self, client, octets, time)
 
     def _decide(self, make: MakeSession) -> None:
         session = self.begin(make)

@@ -115,6 +115,7 @@ LAYERS = (
     ("protocol", "recognition"),
     ("session", "reader"),
     ("capture",),
+    ("lines", "shape"),
     ("segment", "formats"),
     ("framing", "machine", "verdict", "options", "hookspecs"),
     ("pdu", "anomaly", "limits", "text", "errors"),

@@ -70,6 +70,11 @@ class CaptureWriter:
             else:
                 self._file.write(b"".join(pieces), size, time)
 
+    def gap(self, flow: Flow, direction: Direction, size: int) -> None:
+        """Leaves out octets that were sent and are not known: what comes next has the place that it has had."""
+        conversation = self._conversations.get(flow.number) or self._begin(flow)
+        conversation.half(direction).advance(size)
+
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
         """Writes the FIN of that direction's sender, which the next packet of the other side acknowledges.
 

@@ -33,6 +33,7 @@ Values = dict[str, Any]
 def play(setup: Setup, values: Values, listener: Any, screen: bool = False) -> CaptureError | None:
     """Plays the files to a listener, beside the plugins that read messages.  What was played before damage counts: the error
     that tells of it is returned, for the command to raise when it has shown what there is.  `screen`: rows appear meanwhile."""
+    from inspector.formats.tls import describe
     from inspector.replay import replay
 
     host = Host(say)
@@ -47,7 +48,7 @@ def play(setup: Setup, values: Values, listener: Any, screen: bool = False) -> C
     paths = files(values, say)
     try:
         with reading(values, paths, screen) as how:
-            replay(paths, Pipeline(Hooks(host, lambda head: ""), setup.protocols, alarm=say), 0.0, say, how=how)
+            replay(paths, Pipeline(Hooks(host, describe), setup.protocols, alarm=say), 0.0, say, how=how)
     except CaptureError as error:
         return error
     return None

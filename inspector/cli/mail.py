@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from inspector.cli import export as forms
 from inspector.cli.reading import files, reading
 from inspector.cli.start import Setup, say
 from inspector.errors import OptionError
@@ -212,8 +213,13 @@ def export(setup: Setup, values: Values) -> int:
     from inspector.mail.store import STORES
 
     chosen = [name for name in STORES if values[name]]
-    if len(chosen) != 1:
-        raise OptionError("export: where to? Give one of --eml DIR, --mbox FILE and --maildir DIR")
+    if len(chosen) > 1 or (not chosen and not forms.asked(values)):
+        raise OptionError("export: where to? Give one of --eml DIR, --mbox FILE and --maildir DIR, or forms such as --jsonl "
+                          "FILE, --eve FILE, --zeek DIR, --pcapng FILE, --ladder svg, --report html")
+    if not chosen:
+        return forms.export(setup, values)
+    if forms.asked(values):
+        raise OptionError(f"export: --{chosen[0]} writes messages and the others events: two calls, please")
     name, path = chosen[0], str(values[chosen[0]])
     exporter = Exporter(STORES[name](path), values["envelope"] or "", values["incomplete"], values["lf"])
     collector = Collector(exporter.take, exporter.done, lambda letter: False)

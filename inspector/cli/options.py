@@ -67,6 +67,16 @@ EXPORT: Final = (
     Option("mbox", "one new mailbox (mboxrd)", metavar="FILE"),
     Option("maildir", "a maildir, new or not", metavar="DIR"),
     Option("envelope", "also the envelope: headers (X-Mailspy-… in the copy) or json (beside it)", metavar="HOW"),
+    Option("jsonl", "the events, as `replay --json` writes them", metavar="FILE"),
+    Option("eve", "Suricata's EVE: smtp, pop3, email, fileinfo, anomaly, flow", metavar="FILE"),
+    Option("zeek", "Zeek's smtp.log, files.log and conn.log, and a pop3.log", metavar="DIR"),
+    Option("pcapng", "a capture, annotated; secrets masked unless --keep-secrets", metavar="FILE"),
+    Option("ladder", "a sequence diagram of each session: svg, html or mermaid, to --output", metavar="FORM"),
+    Option("report", "a page about everything: html, to --output", metavar="FORM"),
+    Option("output", "where --ladder or --report goes: a file, a folder for a file each, - for standard output", metavar="PATH"),
+    Option("sessions", "sessions that are drawn at most", int, 200, "N"),
+    Option("lines", "lines of a session that are drawn at most", int, 400, "N"),
+    Option("keep-secrets", "passwords as they are in --pcapng, not masked", bool, False),
     Option("incomplete", "also messages that are not whole, marked as such", bool, False),
     Option("lf", "write LF for each CRLF, as mail stores on Unix do", bool, False),
 )
@@ -92,8 +102,10 @@ SHORT: Final = {"write": "-w", "read": "-r", "quiet": "-q", "verbose": "-v"}
 HIDDEN: Final = frozenset({"transport"})
 NOT_IN_FILES: Final = frozenset({"config", "read"})
 """Options that only the command line takes."""
-CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted"), "envelope": ("headers", "json")}
-LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "jobs": 1, "timeout": 0.001}
+CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted"), "envelope": ("headers", "json"),
+                  "ladder": ("svg", "html", "mermaid"), "report": ("html",)}
+LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "jobs": 1,
+                "sessions": 1, "lines": 8, "timeout": 0.001}
 """The smallest value that makes sense."""
 
 

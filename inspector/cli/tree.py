@@ -158,9 +158,9 @@ def _show(_: Setup) -> list[click.Parameter]:
     return [click.Argument(["file"], required=True, type=click.Path(), metavar="FILE"), *map(parameter, SHOW)]
 
 
-def _export(_: Setup) -> list[click.Parameter]:
+def _export(setup: Setup) -> list[click.Parameter]:
     files = click.Argument(["files"], nargs=-1, required=True, type=click.Path(), metavar="FILE...")
-    return [files, *map(parameter, EXPORT)]
+    return [files, *map(parameter, EXPORT), *(parameter(option) for option in setup.options if option.plugin in READERS)]
 
 
 def _sessions(setup: Setup) -> list[click.Parameter]:
@@ -206,7 +206,7 @@ def _nothing(_: Setup) -> list[click.Parameter]:
     return []
 
 
-_LOADING: Final = {"show": ("plugin", "disable", "config", "json"), "export": ("plugin", "disable", "config"),
+_LOADING: Final = {"show": ("plugin", "disable", "config", "json"), "export": ("plugin", "disable", "config", "filter"),
                    "sessions": ("plugin", "disable", "config", "json", "filter"),
                    "stats": ("plugin", "disable", "config", "json", "filter"), "fields": ("config", "json"),
                    "relay-test": ("plugin", "disable", "config", "json"),
@@ -217,7 +217,7 @@ _LOADING: Final = {"show": ("plugin", "disable", "config", "json"), "export": ("
 COMMANDS: Final[tuple[tuple[str, str, Callable[[Setup], list[click.Parameter]]], ...]] = (
     ("replay", "The annotated view of captures: pcapng or pcap, from any program.", _replay),
     ("show", "What is in a message, of a capture, an .eml file or a mailbox: header, tree, texts.", _show),
-    ("export", "The messages of captures as files, as a mailbox or as a maildir, exactly as they crossed.", _export),
+    ("export", "Messages as files, mailbox or maildir; events for other programs; diagrams and a report for people.", _export),
     ("sessions", "A line for each session of captures: who, what, how much, how long, what is odd.", _sessions),
     ("stats", "Figures over captures: commands, replies and times, phases, sizes, the most frequent names.", _stats),
     ("fields", "What --filter can ask for.", _nothing),

@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from inspector import PDU, Anomaly, Finding, Flow, Options, Session, Severity, hookimpl
-from mailspy_logger.lines import JsonRecord
+from inspector import PDU, Anomaly, Finding, Flow, JsonRecord, Options, Session, Severity, hookimpl
 
 JSON_NAMES: Final = (".json", ".jsonl", ".ndjson")
 """How the name of a log file ends that gets JSON lines."""

@@ -15,8 +15,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
-from inspector import PDU, Anomaly, Direction, Finding, Flow, Session, decode, sanitise
-from mailspy_logger.shape import PduRecord
+from inspector.anomaly import Anomaly
+from inspector.pdu import PDU, Direction, Finding, Flow
+from inspector.session import Session
+from inspector.shape import PduRecord
+from inspector.text import decode, sanitise
 
 C2S: Final = Direction.CLIENT_TO_SERVER
 DEPTH: Final = 8
@@ -71,11 +74,12 @@ class JsonRecord:
 
     def fill(self) -> None:
         """Writes the lines of all that was held back."""
+        if not self._held:
+            return
         held, self._held = self._held, []
         lines = [self._pdu(flow, protocol, event) if isinstance(event, PDU) else self._line(flow, protocol, *event)
                  for flow, protocol, event in held]
-        if lines:
-            self._write(b"\n".join([*lines, b""]))
+        self._write(b"\n".join([*lines, b""]))
 
     def _pdu(self, flow: int, protocol: str, pdu: PDU) -> bytes:
         time = pdu.time
