@@ -24,7 +24,7 @@ _MOVING = moving(phases.PHASES) | _CLIENT_MOVING
 class Pop3Session(Session):
     """What is known of a POP3 flow."""
 
-    __slots__ = ("_asking", "_lenient", "_listing", "_mechanism", "_name", "_unasked", "automaton",
+    __slots__ = ("_asking", "_doubted", "_lenient", "_listing", "_mechanism", "_name", "_unasked", "automaton",
                  "transactions", "utf8")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
@@ -44,6 +44,8 @@ class Pop3Session(Session):
         self._name = ""
         self._unasked: Exchange | None = None
         """An unknown command that succeeded: further lines may follow, nobody can tell but by what comes."""
+        self._doubted = False
+        """The greeting may be the reply to a command that came before it."""
         self._lenient = False
         """The server ends its lines by LF alone."""
 
@@ -166,6 +168,7 @@ class Pop3Session(Session):
     def _reply(self, exchange: Exchange, line: bytes, size: int, reading: ReplyLine, outcome: Outcome) -> None:
         command, transaction, verb = exchange.command, exchange.transaction, exchange.verb
         greeting = command is None
+        self._doubted = greeting and self._early
         pdu = self.emit(False, Kind.GREETING if greeting else Kind.REPLY, exchange.phase, "" if greeting else verb,
                         reading.status, line, size, exchange.client_state,
                         transaction.number if transaction is not None else 0, None, command, NOTHING, reading.text)
@@ -242,6 +245,8 @@ class Pop3Session(Session):
 
     def _not_a_status(self, line: bytes, size: int, reading: ReplyLine) -> None:
         """A line without a status: one of an unknown command's multi-line reply, or nothing that the grammar knows."""
+        if self._doubted and self.pending and size == len(line) and self._greeting_was_a_reply(line):
+            return
         if self._unasked is not None and size == len(line):
             self._listing, self._unasked = self._unasked, None
             self.server.expect_content(self._lenient, self.limits.listing)
@@ -252,6 +257,21 @@ class Pop3Session(Session):
         if not self.pending:
             found.append(("reply_without_command", ""))
         self.anomalies(found + list(reading.found), pdu)
+
+    def _greeting_was_a_reply(self, line: bytes) -> bool:
+        """Whether the only line so far, after an early command of many lines, was no greeting: its further lines tell.
+
+        A capture may lack the greeting, and a server may send none.
+        """
+        exchange = self.pending[0]
+        entry = exchange.entry
+        if entry is None or entry.multiline is Multiline.NEVER or not _has_lines(entry, exchange.command):
+            return False
+        self._doubted = False
+        del self.pending[0]
+        self._begin_lines(exchange, entry, line[-2:] != b"\r\n")
+        self.server.reread(line)
+        return True
 
     def _stray(self, line: bytes, size: int, reading: ReplyLine) -> None:
         pdu = self.emit(False, Kind.REPLY, self.phase, "", reading.status, line, size, self.client_state)
