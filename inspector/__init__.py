@@ -7,11 +7,12 @@
 - Wire data is hostile: `decode` and `sanitise` make it fit for a screen, a log or a file name.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from inspector.anomaly import CATALOGUE, Anomaly, AnomalyType, Severity
 from inspector.errors import CaptureError, MailspyError, OptionError, PluginError
 from inspector.hookspecs import hookimpl
 from inspector.limits import Limits
-from inspector.lines import JsonRecord
 from inspector.machine import Machine, Row, Table
 from inspector.options import Option, OptionParser, Options
 from inspector.pdu import (
@@ -33,6 +34,9 @@ from inspector.protocol import Protocol
 from inspector.session import Observer, Session
 from inspector.text import decode, sanitise
 from inspector.verdict import Answer, Close, Forward, Replace, Verdict
+
+if TYPE_CHECKING:
+    from inspector.lines import JsonRecord
 
 __version__ = "0.1.0"
 
@@ -79,3 +83,12 @@ __all__ = [
     "hookimpl",
     "sanitise",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is heavy is loaded when it is asked for."""
+    if name == "JsonRecord":
+        from inspector.lines import JsonRecord
+
+        return JsonRecord
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@ Knows events, processes and outputs.  Must not know how captures are read, nor w
 
 from __future__ import annotations
 
+import fcntl
 import marshal
 import os
 import signal
@@ -227,6 +228,8 @@ class Jobs:
             mine, give = context.Pipe(duplex=False)
             process = context.Process(target=_begin, args=(make, theirs, give, [ours, mine, *(
                 end for pipe in self._pipes for end in pipe)]), daemon=True)
+            for end in (ours, mine):
+                _widen(end)
             process.start()
             theirs.close()
             give.close()
@@ -352,6 +355,12 @@ def _join(batch: list[tuple[Any, ...]], at: int, number: int, segment: Segment) 
 
 def _first(line: Line) -> int:
     return line[0]
+
+
+def _widen(end: Connection) -> None:
+    """Lets a pipe hold what is sent at a time: each time that it is full, both processes are switched."""
+    with suppress(OSError):
+        fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
 def _dead() -> MailspyError:

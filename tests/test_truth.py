@@ -197,7 +197,7 @@ def agreement() -> None:
                     commands(witness.lines[number]) == theirs for number, flow in witness.flows.items()
                     if (str(flow.client), str(flow.server)) == (one["client"], one["server"]))
     for name, source in sorted(table.items()):
-        print(f"{name:18} octets {source['octets']} of {source['streams']}, protocol {source['protocol']} of {source['streams']}, "
+        print(f"{name:18} octets and protocol {source['octets']} and {source['protocol']} of {source['streams']}, "
               f"the same commands {source['same commands']} of {source['dialogues']}")
 
 

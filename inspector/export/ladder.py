@@ -22,7 +22,7 @@ HEAD: Final = 76
 """Height of the heads of the life lines."""
 WIDTH: Final = 960
 LEFT: Final = 250
-RIGHT: Final = 850
+RIGHT: Final = 838
 """Where the life lines are."""
 MARGIN: Final = 118
 """Where the times end."""
@@ -118,7 +118,8 @@ def svg(record: Record, *, style: bool = True) -> str:
     parts += _rows(record, steps)
     if record.reason:
         lasted = f", {seconds(record.flow.closed - record.flow.opened)}" if record.flow.closed else ""
-        parts.append(f'<text class="faint middle" x="{(LEFT + RIGHT) // 2}" y="{bottom + 22}">{_safe(record.reason + lasted)}</text>')
+        middle = (LEFT + RIGHT) // 2
+        parts.append(f'<text class="faint middle" x="{middle}" y="{bottom + 22}">{_safe(record.reason + lasted)}</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -143,7 +144,8 @@ def _bands(steps: list[Step]) -> Iterator[str]:
 
 def _heads(record: Record) -> Iterator[str]:
     flow = record.flow
-    for x, who, address in ((LEFT, "client", str(flow.client)), (RIGHT, f"{flow.protocol or ''} server".strip(), str(flow.server))):
+    server = f"{flow.protocol} server".strip()
+    for x, who, address in ((LEFT, "client", str(flow.client)), (RIGHT, server, str(flow.server))):
         yield f'<rect class="box" x="{x - 105}" y="14" width="210" height="44" rx="6"/>'
         yield f'<text class="who middle" x="{x}" y="33">{_safe(who)}</text>'
         yield f'<text class="faint middle" x="{x}" y="49">{_safe(cut(address, 34))}</text>'
@@ -160,7 +162,7 @@ def _rows(record: Record, steps: list[Step]) -> Iterator[str]:
         time = since(step.time - record.flow.opened)
         if time != before and step.kind != "left out":
             paused = step.time - last >= PAUSE
-            yield f'<text class="faint right{" bad" if paused else ""}" x="{MARGIN}" y="{y}">{"⋯ " if paused else ""}{time}</text>'
+            yield f'<text class="faint right" x="{MARGIN}" y="{y}">{"⋯ " if paused else ""}{time}</text>'
         before, last = time, max(last, step.time)
         yield from _ROWS[step.kind](step, y)
 
@@ -170,7 +172,8 @@ def _arrow(step: Step, y: int) -> Iterator[str]:
     tone = TONES.get(step.status[:1], step.kind) if step.status else step.kind
     begin, end, back = (LEFT, RIGHT, -9) if to_server else (RIGHT, LEFT, 9)
     line = y + 5
-    yield f'<g class="{tone}"><line class="arrow{" bulk" if step.bulk else ""}" x1="{begin}" y1="{line}" x2="{end + back}" y2="{line}"/>'
+    kind = "arrow bulk" if step.bulk else "arrow"
+    yield f'<g class="{tone}"><line class="{kind}" x1="{begin}" y1="{line}" x2="{end + back}" y2="{line}"/>'
     yield f'<path class="tip" d="M{end},{line}l{back},-4.5v9z"/>'
     text = cut(step.text, TEXT)
     yield f'<text class="mono middle" x="{(LEFT + RIGHT) // 2}" y="{y}">{_safe(text)}</text></g>'
@@ -178,9 +181,14 @@ def _arrow(step: Step, y: int) -> Iterator[str]:
 
 def _note(step: Step, y: int) -> Iterator[str]:
     tone = {"critical": "bad", "high": "bad", "medium": "late", "low": "more"}.get(step.status, "")
-    text = cut(f"{step.name}: {step.text}", NOTE)
+    text = cut(told(step), NOTE)
     yield f'<g class="{tone}"><rect class="note" x="{LEFT + 24}" y="{y - 14}" width="{RIGHT - LEFT - 48}" height="20" rx="4"/>'
     yield f'<text class="middle" x="{(LEFT + RIGHT) // 2}" y="{y}">{_safe(text)}</text></g>'
+
+
+def told(step: Step) -> str:
+    """What a note says."""
+    return step.text if not step.name or step.text.startswith(step.name) else f"{step.name}: {step.text}"
 
 
 def _left_out(step: Step, y: int) -> Iterator[str]:
@@ -217,7 +225,7 @@ def _mermaid_line(step: Step) -> str:
     if step.kind in ("client", "server"):
         text = _mild(cut(step.text, TEXT)) or "(empty line)"
         return f"C->>S: {text}" if step.kind == "client" else f"S-->>C: {text}"
-    return f"Note over C,S: {_mild(cut(f'{step.name}: {step.text}' if step.name else step.text, NOTE))}"
+    return f"Note over C,S: {_mild(cut(told(step), NOTE))}"
 
 
 def _mild(text: str) -> str:

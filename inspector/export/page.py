@@ -16,7 +16,7 @@ from typing import Any, Final
 from inspector.console import seconds
 from inspector.export.ladder import STYLE, moment, svg
 from inspector.export.record import Record
-from inspector.survey.table import octets
+from inspector.survey.table import lasting, octets
 from inspector.text import sanitise
 
 POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -27,26 +27,30 @@ OPEN: Final = 3
 """Sessions up to which their pictures are shown at once."""
 
 LOOKS: Final = """
-:root{--paper:#fff;--back:#f5f6f8;--ink:#1f2430;--faint:#667085;--line:#dfe3ea;--accent:#2457a6;--bad:#c0262d;--late:#b4530a;--more:#8a6100;
---mono:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace}
-@media (prefers-color-scheme:dark){:root{--paper:#14171e;--back:#0e1116;--ink:#e3e7ef;--faint:#98a1b3;--line:#2c3340;--accent:#7fb0ff;
---bad:#ff7b7b;--late:#f0975a;--more:#e0b252}}
+:root{--paper:#fff;--back:#f5f6f8;--ink:#1f2430;--faint:#667085;--line:#dfe3ea;--accent:#2457a6;--bad:#c0262d;--late:#b4530a;
+--more:#8a6100;--mono:ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",monospace}
+@media (prefers-color-scheme:dark){:root{--paper:#14171e;--back:#0e1116;--ink:#e3e7ef;--faint:#98a1b3;--line:#2c3340;
+--accent:#7fb0ff;--bad:#ff7b7b;--late:#f0975a;--more:#e0b252}}
 *{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--ink);
 font:15px/1.5 ui-sans-serif,system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
-main{max-width:1080px;margin:0 auto;padding:32px 20px 64px}h1{font-size:26px;margin:0 0 4px}h2{font-size:18px;margin:36px 0 12px}
-h3{font-size:15px;margin:20px 0 6px}p.faint,.faint{color:var(--faint)}a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
+main{max-width:1080px;margin:0 auto;padding:32px 20px 64px}h1{font-size:26px;margin:0 0 4px;overflow-wrap:anywhere}
+h2{font-size:18px;margin:36px 0 12px}h3{font-size:15px;margin:20px 0 6px}.faint{color:var(--faint)}
+a{color:var(--accent);text-decoration:none}a:hover{text-decoration:underline}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:12px;margin-top:20px}
 .card{background:var(--paper);border:1px solid var(--line);border-radius:10px;padding:12px 16px}
-.card b{display:block;font-size:22px;font-variant-numeric:tabular-nums;white-space:nowrap}.card span{color:var(--faint);font-size:13px}
+.card b{display:block;font-size:22px;font-variant-numeric:tabular-nums;white-space:nowrap}
+.card span{color:var(--faint);font-size:13px}
 .sheet{background:var(--paper);border:1px solid var(--line);border-radius:10px;overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-size:13.5px}th,td{text-align:left;padding:7px 12px;border-bottom:1px solid var(--line);
-vertical-align:top}tr:last-child td{border-bottom:0}th{color:var(--faint);font-weight:600;font-size:12px;white-space:nowrap}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}td.m{font-family:var(--mono);font-size:12.5px;white-space:nowrap}
-td.w{overflow-wrap:anywhere;min-width:12em}
-.tag{display:inline-block;border:1px solid currentColor;border-radius:99px;padding:0 9px;font-size:12px;color:var(--faint);white-space:nowrap}
-.critical,.high{color:var(--bad)}.medium{color:var(--late)}.low{color:var(--more)}
-details{background:var(--paper);border:1px solid var(--line);border-radius:10px;margin:0 0 12px}summary{cursor:pointer;padding:10px 16px;font-weight:600}
-summary span{font-weight:400;color:var(--faint)}.in{padding:0 16px 16px;overflow-x:auto}.in svg{display:block;min-width:760px;width:100%;height:auto}
+table{border-collapse:collapse;width:100%;font-size:13.5px}
+th,td{text-align:left;padding:7px 12px;border-bottom:1px solid var(--line);vertical-align:top}
+tr:last-child td{border-bottom:0}th{color:var(--faint);font-weight:600;font-size:12px;white-space:nowrap}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.m{font-family:var(--mono);font-size:12.5px;white-space:nowrap}td.w{overflow-wrap:anywhere;min-width:12em}
+.tag{display:inline-block;border:1px solid currentColor;border-radius:99px;padding:0 9px;font-size:12px;color:var(--faint);
+white-space:nowrap}.tag.critical,.tag.high{color:var(--bad)}.tag.medium{color:var(--late)}.tag.low{color:var(--more)}
+details{background:var(--paper);border:1px solid var(--line);border-radius:10px;margin:0 0 12px}
+summary{cursor:pointer;padding:10px 16px;font-weight:600}summary span{font-weight:400;color:var(--faint)}
+.in{padding:0 16px 16px;overflow-x:auto}.in svg{display:block;min-width:760px;width:100%;height:auto}
 @media print{body{background:#fff}details{break-inside:avoid}.in svg{min-width:0}}
 """.replace("\n", "")
 
@@ -73,7 +77,8 @@ def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     heads = list(heads)
     classes = [{"#": ' class="n"', "=": ' class="m"', "~": ' class="w"'}.get(head[:1], "") for head in heads]
     yield '<div class="sheet"><table>\n<tr>'
-    yield "".join(f"<th{kind if head[:1] == '#' else ''}>{safe(head.lstrip('#=~'))}</th>" for head, kind in zip(heads, classes, strict=True))
+    yield "".join(f"<th{kind if head[:1] == '#' else ''}>{safe(head.lstrip('#=~'))}</th>"
+                  for head, kind in zip(heads, classes, strict=True))
     yield "</tr>\n"
     for row in rows:
         yield "<tr>" + "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, classes, strict=True)) + "</tr>\n"
@@ -88,11 +93,15 @@ def _summary(records: Sequence[Record], more: int, figures: Mapping[str, Any] | 
     sent = (figures["sent"] + figures["received"]) if figures else sum(step.size for record in records for step in record.steps)
     worst = Counter(anomaly.severity.value for record in records for anomaly in record.anomalies)
     cards = [("sessions", f"{len(records) + more:,}"), ("messages", f"{sum(len(record.messages) for record in records):,}"),
-             ("octets", octets(sent)), ("anomalies", f"{sum(worst.values()):,}"), ("lasted", seconds(last - first) if records else "–")]
-    yield '<div class="cards">' + "".join(f'<div class="card"><b>{safe(value)}</b><span>{name}</span></div>' for name, value in cards)
+             ("octets", octets(sent)), ("anomalies", f"{sum(worst.values()):,}"),
+             ("lasted", lasting(last - first) if records else "–")]
+    yield '<div class="cards">'
+    for name, value in cards:
+        yield f'<div class="card"><b>{safe(value)}</b><span>{name}</span></div>'
     yield "</div>\n"
     if more:
-        yield f'<p class="faint">The first {len(records):,} sessions are shown here, {more:,} more are counted. --sessions N shows more.</p>\n'
+        yield (f'<p class="faint">The first {len(records):,} sessions are shown here, {more:,} more are counted. '
+               "--sessions N shows more.</p>\n")
 
 
 def _place(record: Record) -> str:
@@ -143,8 +152,9 @@ def _sessions(records: Sequence[Record]) -> Iterator[str]:
         return
     yield "<h2>Sessions</h2>\n"
     yield from table(("flow", "began", "protocol", "=client", "=server", "phases", "#messages", "#lasted", "anomalies", "end"), (
-        (_place(record), safe(moment(record.flow.opened).removesuffix(" UTC")), safe(record.flow.protocol), safe(record.flow.client),
-         safe(record.flow.server), safe(" ".join(dict.fromkeys(step.phase for step in record.steps if step.phase))),
+        (_place(record), safe(moment(record.flow.opened).removesuffix(" UTC")), safe(record.flow.protocol),
+         safe(record.flow.client), safe(record.flow.server),
+         safe(" ".join(dict.fromkeys(step.phase for step in record.steps if step.phase))),
          str(len(record.messages) or ""), safe(seconds(record.flow.closed - record.flow.opened) if record.flow.closed else ""),
          _worst(record), safe(record.reason)) for record in records))
 
@@ -161,7 +171,7 @@ def _figures(figures: Mapping[str, Any] | None) -> Iterator[str]:
     yield "<h2>Commands and their replies</h2>\n"
     yield from table(("protocol", "command", "#count", "#median", "#95 %", "#99 %", "replies"), (
         (safe(one["protocol"]), safe(one["verb"]), f"{one['count']:,}",
-         *(safe(seconds(round(one["duration"][name] * 1e6))) if "median" in one["duration"] else "" for name in ("median", "p95", "p99")),
+         *(safe(seconds(round(one["duration"][name] * 1e6))) for name in ("median", "p95", "p99")),
          safe(", ".join(f"{status or '(none)'} ×{number:,}" for status, number in one["statuses"].items())))
         for one in figures["commands"]))
 
@@ -172,8 +182,8 @@ def _each(records: Sequence[Record]) -> Iterator[str]:
     for record in records:
         flow = record.flow
         opened = " open" if len(records) <= OPEN else ""
-        yield (f'<details id="flow-{flow.number}"{opened}><summary>flow {flow.number} <span>{safe(flow.protocol)} · {safe(flow.client)} → '
-               f"{safe(flow.server)} · {safe(record.reason)}</span></summary>\n<div class=\"in\">\n")
+        yield (f'<details id="flow-{flow.number}"{opened}><summary>flow {flow.number} <span>{safe(flow.protocol)} · '
+               f"{safe(flow.client)} → {safe(flow.server)} · {safe(record.reason)}</span></summary>\n<div class=\"in\">\n")
         yield svg(record, style=False)
         for message in record.messages:
             yield from _message(record, message.fields)

@@ -91,8 +91,8 @@ class Ladders(Recording):
         if len(texts) != 1:
             self._sheet.abandon()
             self._sheet = None
-            raise OptionError(f"--ladder {self._form}: {len(texts) or 'no'} sessions to draw; name a folder by --output DIR/, or choose "
-                              "one session by --filter 'flow == 1'; html has all in one page")
+            raise OptionError(f"--ladder {self._form}: {len(texts) or 'no'} sessions to draw; name a folder by --output DIR/, or "
+                              "choose one session by --filter 'flow == 1'; html has all in one page")
         self._sheet.write(next(iter(texts.values())).encode())
         self._sheet.finish()
 
@@ -137,7 +137,8 @@ class Report(Recording):
         self._stats.flow_closed(flow, "")
 
     def finish(self) -> None:
-        name = ", ".join(os.path.basename(source) for source in self._sources[:3])
+        names = [os.path.basename(source) or source for source in self._sources]
+        name = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if names[2:] else "")
         self._sheet.write(page(name, self.sorted(), self.more, self._stats.as_json() if self._figures else None).encode())
         self._sheet.finish()
 

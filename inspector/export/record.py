@@ -49,6 +49,8 @@ class Record:
         self._first: list[Step] = []
         self._last: deque[Step] = deque(maxlen=max(1, most // 4))
         self._room = max(1, most - most // 4)
+        self._phase = ""
+        """Of the last PDU: a note stands beneath it."""
         self.messages: list[Finding] = []
         self.parts: list[Finding] = []
         self.anomalies: list[Anomaly] = []
@@ -62,6 +64,7 @@ class Record:
 
     def pdu_seen(self, pdu: PDU) -> None:
         """A PDU."""
+        self._phase = pdu.phase
         bulk = pdu.kind in (Kind.BODY, Kind.OPAQUE)
         self._add(Step("client" if pdu.direction is C2S else "server", pdu.time, pdu.phase, pdu.text[:TEXT], pdu.status, pdu.size,
                        bulk))
@@ -70,8 +73,8 @@ class Record:
         """A deviation."""
         if len(self.anomalies) < LINES:
             self.anomalies.append(anomaly)
-        self._add(Step("note", anomaly.time, session.phase, sanitise(anomaly.detail)[:TEXT], anomaly.severity.value, 0, False,
-                       anomaly.name))
+        self._add(Step("note", anomaly.time, self._phase or session.phase, sanitise(anomaly.detail)[:TEXT],
+                       anomaly.severity.value, 0, False, anomaly.name))
 
     def finding(self, finding: Finding, session: Session) -> None:
         """What a plugin found; parts are told by their message."""
@@ -79,8 +82,8 @@ class Record:
         if kept is not None and len(kept) < LINES:
             kept.append(finding)
         if finding.event != "part":
-            self._add(Step("note", finding.time or session.time, session.phase, sanitise(finding.summary)[:TEXT], finding.severity,
-                           0, False, sanitise(finding.event)))
+            self._add(Step("note", finding.time or session.time, self._phase or session.phase, sanitise(finding.summary)[:TEXT],
+                           finding.severity, 0, False, sanitise(finding.event)))
 
     def _add(self, step: Step) -> None:
         if len(self._first) < self._room:

@@ -185,8 +185,9 @@ class Zeek(Kept):
         self._flush(flow, state)
         ids = _ids(flow, flow.opened)
         if flow.protocol in ("smtp", "lmtp") and not state.depth and (state.helo or state.commands):
-            self._line(flow, "smtp", {**ids, "trans_depth": 1, "helo": state.helo or None, "mailfrom": state.sender,
-                                      "rcptto": state.recipients or None, "last_reply": state.reply or None, "path": _path(flow, []), "tls": state.tls, "fuids": []})
+            self._line(flow, "smtp", {
+                **ids, "trans_depth": 1, "helo": state.helo or None, "mailfrom": state.sender, "rcptto": state.recipients or None,
+                "last_reply": state.reply or None, "path": _path(flow, []), "tls": state.tls, "fuids": []})
         if flow.protocol == "pop3":
             self._line(flow, "pop3", {**ids, "user": state.user or None, "authenticated": state.accepted,
                                       "messages": state.messages, "octets": state.octets[1], "tls": state.tls,
