@@ -19,15 +19,21 @@ ROOT: Final = Path(__file__).parent.parent
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "plugins")]
 
+import mailspy_mime
+
 import inspector
 from inspector import anomaly, diagram, hookspecs
 from inspector.cli import options as cli_options
 from inspector.cli import usage
-from inspector.host import Host
+from inspector.export import ladder
+from inspector.export.exporter import Exporter
+from inspector.export.pictures import Recording
+from inspector.host import Hooks, Host
 from inspector.machine import Row
-from inspector.options import Option
+from inspector.options import Option, Options
 from inspector.pdu import Outcome
-from inspector.pipeline import BUILTIN_PROTOCOLS
+from inspector.pipeline import BUILTIN_PROTOCOLS, Pipeline
+from inspector.replay import replay
 
 PLUGINS: Final = ("mailspy_attachments", "mailspy_logger", "mailspy_mime", "mailspy_relay")
 ASKING: Final = frozenset({"add_options", "configure", "register_protocols", "judge_pdu", "judge_message", "open_message",
@@ -46,7 +52,19 @@ def pages() -> dict[str, str]:
     made = {f"{name}.md": f"{MARK}\n\n{text}" for name, text in written.items()}
     for name, table in tables().items():
         made[f"{name}.svg"] = diagram.svg(name, table)
+    made["ladder.svg"] = picture()
     return made
+
+
+def picture() -> str:
+    """A pipelined session as a ladder."""
+    recording = Recording(1, 100)
+    host = Host(print)
+    host.register("mailspy_mime", mailspy_mime.plugin, "docs")
+    host.register("exporter", Exporter([recording], None), "docs")
+    host.configure(Options({option.key: option.default for option in host.options()}))
+    replay([str(ROOT / "captures" / "smtp-pipelining.pcapng")], Pipeline(Hooks(host, lambda head: "")), 0.0, print)
+    return ladder.svg(recording.records[0])
 
 
 def write(folder: Path) -> None:
