@@ -204,3 +204,18 @@ def test_the_server_is_told_by_its_words() -> None:
         assert isinstance(events[0], Opened)
         assert events[0].flow.client.port == 0x2711
         assert sent(events, S2C) == words
+
+
+def test_a_server_that_has_not_spoken_yet_is_no_reason_for_haste() -> None:
+    """Found by fuzzing: packets of the client are swapped before the first of the server."""
+    events, _ = reassembled(*HELLO, up(1, b"one", ack=1001), up(7, b"three", ack=1001), down(1001, b"+OK\r\n", ack=12),
+                            up(4, b"two", ack=1001))
+    assert gaps(events) == []
+    assert order(events) == [b"one", b"two", b"three", b"+OK\r\n"]
+
+
+def test_what_comes_behind_an_end_is_not_waited_for() -> None:
+    """Found by fuzzing: octets far behind the FIN, and a reset."""
+    events, _ = reassembled(*HELLO, up(1, b"QUIT\r\n", FIN | ACK, ack=1001), up(90, b"more", ack=1001), down(1001, b"x", ack=95))
+    assert order(events) == [b"QUIT\r\n", b"x"]
+    assert gaps(events) == []

@@ -23,8 +23,8 @@ MOST_REMEMBERED: Final = 8
 class Half:
     """One direction."""
 
-    __slots__ = ("_recent", "acked", "connection", "direction", "early", "ended", "fin", "heard", "known", "next", "pair", "peer",
-                 "seq")
+    __slots__ = ("_recent", "acked", "connection", "direction", "early", "ended", "fin", "known", "next", "pair", "peer", "seq",
+                 "silent")
     peer: Half
 
     def __init__(self, connection: Connection, direction: Direction, pair: bytes) -> None:
@@ -43,8 +43,8 @@ class Half:
         self.fin = -1
         """Where the direction ends, once its FIN was seen."""
         self.ended = False
-        self.heard = False
-        """Whether any of its octets are in the capture."""
+        self.silent = False
+        """Only what the other end acknowledges has told of it so far: perhaps none of it is in the capture."""
         self._recent: list[bytes] = []
 
     def begin(self, seq: int) -> None:
@@ -64,7 +64,7 @@ class Half:
 
     def remember(self, data: bytes) -> None:
         """Keeps the last octets delivered, to be compared with."""
-        self.heard = True
+        self.silent = False
         recent = self._recent
         if len(data) > REMEMBERED:
             recent.clear()

@@ -104,7 +104,7 @@ class Reassembly:
         """Nothing more comes: what was waiting is delivered as it is."""
         for half in list(self._halves.values()):
             if not half.connection.closed:
-                self._flush(half)
+                self._flush(half.connection)
 
     # Connections
 
@@ -194,8 +194,7 @@ class Reassembly:
         if half is None:
             return
         if not half.connection.closed:
-            self._flush(half)
-            self._flush(half.peer)
+            self._flush(half.connection)
         # A forged packet may come from where it goes to; then the two keys are one.
         self._halves.pop(half.pair, None)
         self._halves.pop(half.peer.pair, None)
@@ -205,8 +204,7 @@ class Reassembly:
         return not half.known or -WINDOW <= half.ahead(packet.seq) <= WINDOW or (packet.seq == 0 and half.next == half.seq)
 
     def _reset(self, half: Half) -> None:
-        self._flush(half)
-        self._flush(half.peer)
+        self._flush(half.connection)
         self.events.append(Reset(half.connection.flow.number, half.direction, self._time))
         self._close(half.connection)
 
@@ -259,6 +257,7 @@ class Reassembly:
     def _silent(self, half: Half, ack: int) -> None:
         """The other end says up to where it has received a direction of which no packet was captured yet."""
         half.begin(ack)
+        half.silent = True
         if half.connection.start >= 0:
             self._gap(half, 0)
 
@@ -269,9 +268,9 @@ class Reassembly:
         return payload[half.next - place:]
 
     def _deliver(self, half: Half, octets: bytes, time: int) -> None:
+        half.advance(len(octets))
         if half.ended:
             return
-        half.advance(len(octets))
         half.remember(octets)
         connection = half.connection
         connection.time = time = max(time, connection.time)
@@ -324,7 +323,8 @@ class Reassembly:
 
     def _lost(self, half: Half, first: Piece) -> bool:
         """Whether what the first kept piece waits for was received, so that it was sent, and is not in the capture."""
-        patience = PATIENCE if half.heard and half.peer.heard else 0
+        missing = half if first.place > half.next else half.peer
+        patience = 0 if missing.silent else PATIENCE
         return half.connection.stuck - first.arrived > patience and (first.place <= half.next or half.acked > half.next)
 
     def _give_up(self, half: Half) -> None:
@@ -333,8 +333,11 @@ class Reassembly:
         if first.place > half.next:
             self._gap(half, first.place - half.next)
             return
-        self._not_sent(half.peer, first)
-        first.ack = -1
+        peer = half.peer
+        before = peer.next
+        self._not_sent(peer, first)
+        if peer.next == before or not peer.early.pieces:
+            first.ack = -1
 
     def _not_sent(self, peer: Half, piece: Piece) -> None:
         """Passes over what the sender of a piece had received before, and the capture does not have."""
@@ -344,23 +347,22 @@ class Reassembly:
         if upto > peer.next + 1:
             self._gap(peer, upto - peer.next)
 
-    def _flush(self, half: Half) -> None:
-        """Delivers all that was kept, and the end if it was seen, whatever is missing."""
-        while half.early.pieces:
-            first = half.early.pieces[0]
-            if first.place > half.next:
-                self._gap(half, first.place - half.next)
-            self._not_sent(half.peer, first)
-            self._release(half)
-        if half.fin > half.next and half.known:
-            self._gap(half, half.fin - half.next)
-        self._end(half)
+    def _flush(self, connection: Connection) -> None:
+        """Delivers all that was kept, what came first before what came later, and the ends; whatever is missing."""
+        up, down = connection.up, connection.down
+        while up.early.pieces or down.early.pieces:
+            self._give_up(_oldest(up, down))
+            self._drain(connection)
+        for half in (up, down):
+            if half.fin > half.next and half.known:
+                self._gap(half, half.fin - half.next)
+            self._end(half)
 
     def _gap(self, half: Half, size: int) -> None:
-        if half.ended:
-            return
         half.advance(size)
         half.forget()
+        if half.ended:
+            return
         self.events.append(Gap(half.connection.flow.number, half.direction, max(half.connection.time, self._waited(half)), size))
 
     def _waited(self, half: Half) -> int:
@@ -386,6 +388,13 @@ class Reassembly:
         self.events.append(Ended(half.connection.flow.number, half.direction, self._time))
         if half.peer.ended:
             self._close(half.connection)
+
+
+def _oldest(up: Half, down: Half) -> Half:
+    """Of two directions of which one at least has kept pieces, the one whose first came first."""
+    if not up.early.pieces or not down.early.pieces:
+        return up if up.early.pieces else down
+    return up if up.early.pieces[0].arrived <= down.early.pieces[0].arrived else down
 
 
 def _port(octets: bytes) -> int:
