@@ -71,6 +71,10 @@ def _replayed(setup: Setup, values: Values, files: tuple[str, ...], speed: float
     from inspector.replay import replay as play
 
     paths = captures({**values, "files": files}, say)
+    if values.get("engine"):
+        from inspector.cli.cluster import replayed as on_cluster
+
+        return on_cluster(setup, values, paths)
     if values.get("jobs", 1) > 1:
         from inspector.cli.parallel import replayed
 

@@ -41,13 +41,13 @@ def replayed(setup: Setup, values: Mapping[str, Any], paths: list[str]) -> int:
                 heap.calm(heap.GARBAGE_OFFLINE)
                 with suppress(KeyboardInterrupt) if values["follow"] else nullcontext():
                     replay(paths, jobs, 0.0, outputs.notice, outputs, how)
-            _sum_up(jobs.counts, outputs)
+            sum_up(jobs.counts, outputs)
         finally:
             outputs.close()
     return 0
 
 
-def _sum_up(counts: list[dict[str, Any]], outputs: Outputs) -> None:
+def sum_up(counts: list[dict[str, Any]], outputs: Outputs) -> None:
     """What the workers counted, as one process says it."""
     summary = Summary()
     for count in counts:
