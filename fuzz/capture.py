@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of the capture readers: `fuzz/run.sh 60 capture`.
 
-An input is a file.  The laws: nothing but CaptureError is raised, no segment is empty, the PDUs of a flow are its octets, and what
-the pipeline tells is the same whether events come in batches or one by one.
+An input is a file.  The laws: nothing but CaptureError is raised, no segment is empty, the PDUs of a flow are its octets, and
+what the pipeline tells is the same whether events come in batches or one by one.
 
 Knows the reader and the pipeline.  Must not know how they work.
 """

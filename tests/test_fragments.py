@@ -16,6 +16,8 @@ from inspector.capture.fragments import DATAGRAMS, PATIENCE, PIECES, Fragments
 from inspector.formats import packet as formats
 from inspector.formats.packet import Fragment, dissect
 
+pytestmark = pytest.mark.slow
+
 RAW, ETHERNET = 101, 1
 BODY = bytes(range(256)) * 6
 """What a packet carries: no two octets of it can be swapped unseen."""

@@ -149,7 +149,7 @@ def test_what_is_piped_has_no_colours_and_no_color_is_heeded(monkeypatch: pytest
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ("none", "none: cannot be opened: No such file or directory"),
-    (".", ".: cannot be opened: Is a directory"),
+    (".", ".: no capture in this folder"),
     ("empty", "empty: is empty"),
     ("zip", "zip: begins neither like a capture (pcapng, pcap) nor like a message or a mailbox"),
     ("box --message 3", "box: --message 3: there is no such message; it has 2"),

@@ -125,11 +125,16 @@ def test_a_file_that_grows_is_followed(tmp_path: Path) -> None:
     assert found == PLAIN
 
 
+def hearing() -> None:
+    """A shell has what it runs in the background ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_follow_shows_what_came_until_interrupted(tmp_path: Path) -> None:
     path = tmp_path / "growing.pcapng"
     path.write_bytes(WORDS[:2000])
     with subprocess.Popen([sys.executable, "-m", "inspector", "replay", "--follow", str(path)], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL) as process:
+                          stderr=subprocess.DEVNULL, preexec_fn=hearing) as process:
         shown = b""
         while b"USER" not in shown:
             shown += process.stdout.readline()

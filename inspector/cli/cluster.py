@@ -1,8 +1,8 @@
 """`replay` on a cluster of others: a task for each capture, on the workers of an existing Dask scheduler.
 
 Rules.  The output is that of one process, file after file in the order given: a first round of tasks counts the connections of
-each capture, so that every flow has its number.  A task whose worker dies is done again by another; nothing is written before its task
-is done.  The workers read the captures under the names given: they must see them.
+each capture, so that every flow has its number.  A task whose worker dies is done again by another; nothing is written before
+its task is done.  The workers read the captures under the names given: they must see them.
 
 Knows Dask and runs.  Must not know what is written.
 """

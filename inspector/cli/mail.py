@@ -43,12 +43,12 @@ def pipeline(setup: Setup, collector: Collector) -> Pipeline:
     return Pipeline(Hooks(host, lambda head: ""), setup.protocols, alarm=say)
 
 
-def run(setup: Setup, collector: Collector, values: Values, each: Callable[[], bool]) -> None:
-    """Plays the files until `each`, which is called between pieces, says that it is enough."""
+def run(setup: Setup, collector: Collector, values: Values, each: Callable[[], bool], screen: bool = False) -> None:
+    """Plays the files until `each`, which is called between pieces, says that it is enough.  `screen`: it writes meanwhile."""
     from inspector.mail.source import play
 
     paths = files(values, say)
-    with reading(values, paths, False) as how, closing(play(paths, pipeline(setup, collector), say, how)) as playing:
+    with reading(values, paths, screen) as how, closing(play(paths, pipeline(setup, collector), say, how)) as playing:
         for _ in playing:
             if collector.trouble is not None:
                 raise collector.trouble
@@ -71,7 +71,7 @@ def show(setup: Setup, values: Values) -> int:
 
     collector = Collector(showing.take, showing.done, showing.reads)
     with closing(showing):
-        run(setup, collector, {**values, "files": (values["file"],)}, showing.each)
+        run(setup, collector, {**values, "files": (values["file"],)}, showing.each, True)
         showing.finish()
     if asked is not None and not showing.found:
         raise OptionError(f"{values['file']}: --message {asked}: there is no such message; it has {showing.seen or 'none'}")

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from inspector.capture.reader import Progress, Reading
 from inspector.capture.source import STDIN, expanded
 from inspector.errors import OptionError
 
 Values = dict[str, Any]
+
+LONG: Final = 0.5
+"""Seconds after which a person wants to know how far it is."""
 
 
 def files(values: Values, warn: Callable[[str], None]) -> list[str]:
@@ -54,11 +58,17 @@ def _bar(paths: list[str]) -> Iterator[Callable[[Progress], None]]:
     bar = Bar(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TextColumn("{task.fields[packets]:,} packets"),
               TimeRemainingColumn(), console=Console(stderr=True), transient=True)
     task = bar.add_task("", total=size, packets=0)
+    due = time.monotonic() + LONG
 
     def tell(progress: Progress) -> None:
         bar.update(task, completed=progress.octets, packets=progress.packets)
+        if not bar.live.is_started and time.monotonic() > due:
+            bar.start()
 
-    with bar:
+    try:
         yield tell
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
