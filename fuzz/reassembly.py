@@ -1,7 +1,8 @@
 """Coverage-guided fuzzing of TCP reassembly against a model: `fuzz/run.sh 60 reassembly`.
 
 An input says how two streams are cut into packets, which come twice, later or never, and whether a copy is forged.  The laws:
-what is delivered, with the gaps, is what was sent, in order; a byte is lost only where a packet was dropped; the first copy counts.
+what is delivered, with the gaps, is what was sent, in order; an octet is lost only where a packet was dropped; the first copy
+counts.
 
 Knows packets and events.  Must not know how streams are put together.
 """
