@@ -21,6 +21,7 @@ from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 
 from inspector.capture.reader import read
+from inspector.cli import main
 from inspector.pdu import C2S
 from inspector.segment import Gap, Segment
 
@@ -186,6 +187,33 @@ def test_a_snap_length_leaves_gaps(tmp_path: Path) -> None:
     found = [event for event in read(str(path)) if isinstance(event, Segment | Gap) and event.direction is C2S]
     assert sum(len(event.data) if isinstance(event, Segment) else event.size for event in found) == len(UP)
     assert [event.size for event in found if isinstance(event, Gap)] == [len(CLIENT[1]) - 46]
+
+
+@pytest.mark.parametrize(("resolution", "ticks"), [(0xFF, 1 << 62), (6, (1 << 64) - 1), (0, (1 << 64) - 1), (9, 0)])
+def test_any_time_is_one_that_a_calendar_has(resolution: int, ticks: int, tmp_path: Path,
+                                             capfd: pytest.CaptureFixture[str]) -> None:
+    """Hostile case N04: a resolution of 2 to the power of -127, and times in any year."""
+    described = pack("<HHI", 1, 0, 0) + pack("<HHBxxxHH", 9, 1, resolution, 0, 0)
+    octets = block("<", 0x0A0D0D0A, pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + block("<", 1, described)
+    for frame in PLAIN:
+        octets += block("<", 6, pack("<IIIII", 0, ticks >> 32, ticks & 0xFFFFFFFF, len(frame), len(frame)) + frame)
+    path = tmp_path / "x.cap"
+    path.write_bytes(octets)
+    for command in (["replay"], ["replay", "--json"], ["replay", "--verbose"], ["sessions"], ["stats"],
+                    ["export", "--eve", "-"], ["export", "--zeek", str(tmp_path / "zeek")],
+                    ["export", "--pcapng", str(tmp_path / "y.pcapng")],
+                    ["export", "--report", "html", "--output", str(tmp_path / "r.html")]):
+        assert main([*command, str(path)]) == 0, command
+    assert "1 flow, 6 PDUs" in capfd.readouterr().err
+
+
+def test_a_million_interfaces_are_too_many(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Hostile case N04: an error with its place, memory bounded."""
+    path = tmp_path / "x.cap"
+    begin = block("<", 0x0A0D0D0A, pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    path.write_bytes(begin + block("<", 1, pack("<HHI", 1, 0, 0)) * 1_000_000)
+    assert main(["sessions", str(path)]) == 2
+    assert "too many interfaces" in capfd.readouterr().err
 
 
 def test_a_torn_file_is_read_up_to_the_tear(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from inspector.formats import declared, pcap, pcapng
 BUFFER: Final = 1 << 17
 """Octets read from the source at a time: what stays in the cache of a processor while it is cut; a MiB costs twice as much."""
 MICROSECONDS: Final = 1_000_000
+LATEST: Final = 253_402_300_799_999_999
+"""The last microsecond of the year 9999: a file may hold any time, a calendar none after it."""
 MOST_INTERFACES: Final = 65_536
 """Interfaces that a section may describe; more is an attempt to fill our memory."""
 MOST_SECRETS: Final = 16 << 20
@@ -290,7 +292,7 @@ class Frames:
         if ticks >= 0:
             if interface.divisor != interface.multiplier:
                 ticks = ticks * interface.multiplier // interface.divisor
-            self._time = max(0, ticks + interface.offset)
+            self._time = min(max(0, ticks + interface.offset), LATEST)
         frames.append(Frame(interface.link, self._time, body[at:at + captured]))
 
     def _read_secrets(self, body: bytes, frames: list[Frame]) -> None:
