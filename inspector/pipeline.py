@@ -248,10 +248,6 @@ class Pipeline:
         inspector = self._inspectors.get(number)
         if inspector is None:
             self._newcomer(number, Segment(number, C2S if client else S2C, time, data))
-        elif inspector.gathers(client):
-            self._gathered += inspector.gather(client, data, time)
-            if self._gathered > GATHERED:
-                self.flush()
         else:
             inspector.feed(client, data, time)
 
