@@ -14,7 +14,7 @@ from pathlib import Path
 
 COMPILED = {
     "inspector": ("anomaly", "framing", "gate", "host", "jobs", "limits", "lines", "machine", "mask", "output", "pdu", "pipeline",
-                  "protocol", "reader", "recognition", "segment", "session", "text", "verdict"),
+                  "protocol", "reader", "recognition", "run", "segment", "session", "text", "verdict"),
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("grammar", "phases", "session"),
     "inspector/protocols/smtp": ("grammar", "phases", "session"),

@@ -17,6 +17,7 @@ from inspector.machine import Machine, Row, Table
 from inspector.options import Option, OptionParser, Options
 from inspector.pdu import (
     PDU,
+    RUN,
     Address,
     Direction,
     Exchange,
@@ -26,6 +27,7 @@ from inspector.pdu import (
     Message,
     Outcome,
     Part,
+    PatientSink,
     Recipient,
     Sink,
     Transaction,
@@ -43,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CATALOGUE",
     "PDU",
+    "RUN",
     "Address",
     "Anomaly",
     "AnomalyType",
@@ -67,6 +70,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Part",
+    "PatientSink",
     "PluginError",
     "Protocol",
     "Recipient",

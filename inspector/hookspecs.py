@@ -105,13 +105,18 @@ def anomaly_found(anomaly: Anomaly, session: Session) -> None:
 def open_message(message: Message, session: Session) -> Sink | None:
     """A message begins: return a sink for its octets, or None.
 
-    The sink gets the content in order, dot-stuffing taken away, in segments of any length, then `close(complete)`.
+    The sink gets the content in order, dot-stuffing taken away, in segments of any length, then `close(complete)`.  One that
+    tells what it finds at its end only may have an attribute `patient`, True: offline it then gets fewer and longer segments,
+    which is faster (`PatientSink` says what it promises).
     """
 
 
 @hookspec
 def open_part(part: Part, message: Message) -> Sink | None:
-    """A MIME part begins: return a sink for its decoded octets, or None.  Fired by the MIME plugin."""
+    """A MIME part begins: return a sink for its decoded octets, or None.  Fired by the MIME plugin.
+
+    It may be `patient`, as in `open_message`.
+    """
 
 
 @hookspec

@@ -257,6 +257,17 @@ class GuardedSinks:
         self._hook = hook
         self._sinks = tuple(sinks)
 
+    @property
+    def patient(self) -> bool:
+        """Whether all of them are."""
+        for sink, owner in self._sinks:
+            try:
+                if not getattr(sink, "patient", False):
+                    return False
+            except (Exception, SystemExit) as error:
+                self._drop(sink, owner, error)
+        return True
+
     def feed(self, data: bytes) -> None:
         """Feeds them all."""
         for sink, owner in self._sinks:

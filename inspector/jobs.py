@@ -177,7 +177,7 @@ def work(make: Callable[[Streams], Worker], take: Connection, give: Connection) 
 
 
 def _take(pipeline: Pipeline, entry: tuple[Any, ...], mark: Callable[[int], None]) -> None:
-    """One entry of a batch: segments that follow each other, another event, or the wish that nothing waits."""
+    """One entry of a batch: segments that follow each other, or another event."""
     if entry[0] == _SEGMENT:
         _, flow, client, number, time, data = entry
         pipeline.turn = number
@@ -193,10 +193,7 @@ def _take(pipeline: Pipeline, entry: tuple[Any, ...], mark: Callable[[int], None
         return
     number, fields = entry[1:]
     pipeline.turn = number
-    if fields is None:
-        pipeline.flush()
-    else:
-        pipeline.take(unpacked(fields))
+    pipeline.take(unpacked(fields))
     mark(number)
 
 
@@ -271,13 +268,6 @@ class Jobs:
         self._number = number
         if self._size + 100 * sum(map(len, batches)) > BATCH:
             self._send()
-
-    def flush(self) -> None:
-        """Nothing of what was handed over may wait."""
-        self._number += 1
-        for batch in self._batches:
-            batch.append((_OPENED, self._number, None))
-        self._send()
 
     def _send(self) -> None:
         batches, self._batches, self._runs, self._size = self._batches, [[] for _ in self._pipes], {}, 0

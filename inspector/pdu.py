@@ -277,6 +277,10 @@ class Message:
         self.time = time
 
 
+RUN: Final = 1 << 16
+"""Octets that a patient sink may get late, at most."""
+
+
 class Sink(Protocol):
     """What takes a stream: the octets in order, in whole segments, then the end."""
 
@@ -285,6 +289,14 @@ class Sink(Protocol):
 
     def close(self, complete: bool) -> None:
         """The stream is over; `complete` is False when it was cut short."""
+
+
+class PatientSink(Sink, Protocol):
+    """A sink that says when it can wait: offline, what comes then is gathered and fed in fewer and longer pieces."""
+
+    patient: bool
+    """True while nothing is told of the next octets before a dash or a dot comes among them, or the end; at most `RUN` wait for
+    that.  Read after each `feed`."""
 
 
 @dataclass(slots=True, eq=False)

@@ -20,19 +20,16 @@ from inspector.pdu import C2S, PDU, S2C, Direction, Flow
 from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
-from inspector.reader import Reader, Run
+from inspector.reader import Reader
 from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, TLS, TLS_PORTS, Wrapping, foreign, recognised, unwrapped
+from inspector.run import Run, calm
 from inspector.segment import Ended, Event, Gap, Opened, Remark, Reset, Segment
 from inspector.session import Observer, Session
 
-RUN: Final = 1 << 16
-"""Octets of a body that are gathered before they are read."""
 GATHERED: Final = 1 << 24
-"""The same for all flows together."""
+"""Octets that wait to be read together with others, all flows taken together."""
 LATE: Final = 1 << 60
 """Beyond the number of any event."""
-LAST: Final = b".\r\n"
-"""How the last segment of a message ends: it is not kept waiting."""
 
 BUILTIN_PROTOCOLS: Final = (POP3, SMTP, LMTP)
 """The protocols that mailspy reads without any plugin."""
@@ -111,7 +108,7 @@ class Pipeline:
         self.turn = 0
         """The number of the event in hand, where somebody counts them."""
         self._gathered = 0
-        """Octets that were gathered since the last flush, at most so many wait."""
+        """Octets that were gathered since all were read: no more than that wait."""
         self._newcomers: dict[int, Newcomer] = {}
         """Flows of somebody else's capture of which it is not known yet what they are."""
         self.left_out = 0
@@ -133,11 +130,7 @@ class Pipeline:
     def take(self, event: Event) -> None:
         """One event of a source that numbers its flows: the way of saved captures."""
         if isinstance(event, Segment):
-            inspector = self._inspectors.get(event.flow)
-            if inspector is not None:
-                inspector.feed(event.direction is C2S, event.data, event.time)
-            elif self._newcomers:
-                self._newcomer(event.flow, event)
+            self.take_segment(event.flow, event.direction is C2S, event.data, event.time)
         elif isinstance(event, Opened):
             if event.own:
                 self._inspectors[event.flow.number] = self.open(event.flow)
@@ -233,39 +226,33 @@ class Pipeline:
                 self.take(event)
 
     def take_all(self, events: Sequence[Event]) -> None:
-        """Several events, in their order; segments of a body are gathered, so that they are read as one piece.
-
-        Only `flush` and `finish` make sure that nothing waits.
-        """
+        """Several events, in their order."""
         for event in events:
-            if isinstance(event, Segment):
-                self.take_segment(event.flow, event.direction is C2S, event.data, event.time)
-            else:
-                self.take(event)
+            self.take(event)
 
     def take_segment(self, number: int, client: bool, data: bytes, time: int) -> None:
-        """The same for one segment."""
+        """One segment, now, or with those after it where nobody can tell the difference."""
         inspector = self._inspectors.get(number)
         if inspector is None:
             self._newcomer(number, Segment(number, C2S if client else S2C, time, data))
+        elif inspector.gather(client, data, time):
+            self._gathered += len(data)
+            if self._gathered > GATHERED:
+                self._read_gathered()
         else:
-            inspector.feed(client, data, time)
+            inspector.feed_calmly(client, data, time)
 
-    def flush(self) -> None:
-        """Reads what was gathered."""
+    def _read_gathered(self) -> None:
         self._gathered = 0
-        for inspector in list(self._inspectors.values()):
-            inspector.flush()
+        for inspector in self._inspectors.values():
+            inspector.read_run()
 
     def finish(self, mark: Callable[[int], None] | None = None) -> None:
         """The source is over: closes what is still open, each flow at the time of its last event.
 
         `mark` is called after each flow with a number that sorts what is told now, whichever process has which flows.
         """
-        for inspector in self._inspectors.values():
-            inspector.flush()
-            if mark is not None:
-                mark(LATE + inspector.turn)
+        self._read_gathered()
         for newcomer in list(self._newcomers.values()):
             newcomer.over = True
             self.turn = LATE + newcomer.flow.number
@@ -417,48 +404,33 @@ class Inspector:
         if self._pipeline.copy is not None:
             self._pipeline.copy.segment(self, client, data, time)
 
-    def gathers(self, client: bool) -> bool:
-        """Whether the next segment of that direction may wait for those after it."""
-        if self._run is not None:
-            return True
-        session = self.session
-        if session is None or self.flow.closed or self.seen is not None:
-            return False
-        reader = session.client if client else session.server
-        return reader.in_body and not reader.paused
-
-    def gather(self, client: bool, data: bytes, time: int) -> int:
-        """Keeps a segment until it is worth while to read it; the result: octets that wait now and did not before."""
+    def gather(self, client: bool, data: bytes, time: int) -> bool:
+        """Keeps a segment for later if it only lengthens what is crossing."""
         run = self._run
-        if run is not None and run.client is not client:
-            self.flush()
-            self.feed(client, data, time)
-            return 0
-        if run is None:
-            run = self._run = Run(client)
+        if run is None or not run.takes(client, data):
+            return False
         run.add(data, time)
-        if run.size >= RUN or data.endswith(LAST):
-            self.flush()
-            return 0
-        return len(data)
+        return True
 
-    def flush(self) -> None:
+    def feed_calmly(self, client: bool, data: bytes, time: int) -> None:
+        """The same as `feed`; what comes next may be gathered."""
+        self.read_run()
+        self.feed(client, data, time)
+        session = self.session
+        if session is not None and session.sink is not None and self.seen is None and calm(data):
+            reader = session.client if client else session.server
+            if reader.step is Reader.content and not reader.paused and getattr(session.sink, "patient", False):
+                self._run = Run(client)
+
+    def read_run(self) -> None:
         """Reads what was gathered."""
         run, self._run = self._run, None
-        if run is None:
-            return
-        session = self.session
-        assert session is not None
-        self.time = run.times[-1]
-        session.hidden = False
-        try:
-            (session.client if run.client else session.server).feed_run(run)
-        except Exception as error:
-            self._degrade(error)
+        if run is not None and run.pieces:
+            self.feed(run.client, b"".join(run.pieces), run.time)
 
     def gap(self, client: bool, size: int, time: int) -> None:
         """Octets of one direction are not in the capture."""
-        self.flush()
+        self.read_run()
         self.time = time
         self.flow.missing += size
         if self._pipeline.copy is not None:
@@ -474,7 +446,7 @@ class Inspector:
 
     def remark(self, name: str, detail: str, time: int) -> None:
         """Something is odd about the connection itself."""
-        self.flush()
+        self.read_run()
         self.time = time
         if self.session is None:
             self._decide(OpaqueSession)
@@ -484,7 +456,7 @@ class Inspector:
 
     def end(self, direction: Direction, time: int) -> bool:
         """One direction is over (FIN).  True when the flow is."""
-        self.flush()
+        self.read_run()
         self.time = time
         if self._pipeline.copy is not None:
             self._pipeline.copy.ended(self.flow, direction, time)
@@ -497,7 +469,7 @@ class Inspector:
 
     def reset(self, direction: Direction, time: int) -> bool:
         """One side has aborted the connection (RST): the flow is over."""
-        self.flush()
+        self.read_run()
         self.time = time
         if self._pipeline.copy is not None:
             self._pipeline.copy.reset(self.flow, direction, time)

@@ -9,7 +9,6 @@ Knows lines, dots, counts and TLS records.  Must not know any protocol, nor what
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -32,35 +31,10 @@ HELD_PIECES: Final = 4_096
 """Held segments kept apart, each with its time; past it a segment is joined to the one before and takes its own time along."""
 
 
-class Run:
-    """Segments of one direction that follow each other."""
-
-    __slots__ = ("client", "ends", "pieces", "size", "times")
-
-    def __init__(self, client: bool) -> None:
-        self.client = client
-        self.pieces: list[bytes] = []
-        self.ends: list[int] = []
-        """Where each ends, from the first octet of the run on."""
-        self.times: list[int] = []
-        self.size = 0
-
-    def add(self, data: bytes, time: int) -> None:
-        """One more."""
-        self.size += len(data)
-        self.pieces.append(data)
-        self.ends.append(self.size)
-        self.times.append(time)
-
-    def time(self, end: int) -> int:
-        """That of the segment with the octet before a place."""
-        return self.times[bisect_left(self.ends, end)]
-
-
 class Reader:
     """One direction of a flow."""
 
-    __slots__ = ("_content", "_head", "_kept", "_left", "_long", "_run", "buffer", "client", "held", "held_size", "offset",
+    __slots__ = ("_content", "_head", "_kept", "_left", "_long", "buffer", "client", "held", "held_size", "offset",
                  "paused", "session", "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
@@ -82,8 +56,6 @@ class Reader:
         self._kept = 0
         self._left = 0
         self._long = 0
-        self._run: Run | None = None
-        """The segments that the octets in hand came in, where there are several."""
 
     def feed(self, data: bytes) -> None:
         """Takes the next octets of the direction."""
@@ -95,24 +67,6 @@ class Reader:
             self._read(data)
         if self.held_size > self.session.limits.held:
             self._overflow()
-
-    def feed_run(self, run: Run) -> None:
-        """The same for octets that came in several segments, of which the first are a body's: that is read as one piece.
-
-        What ends in the middle of them has the time of the segment in which it ends.
-        """
-        data, session = b"".join(run.pieces), self.session
-        session.time = run.times[-1]
-        position = 0
-        if self.in_body and not self.paused and not self.buffer:
-            self._run = run
-            position = self.step(self, data, 0)
-            self._run = None
-        for end, time in zip(run.ends, run.times, strict=True):
-            if end > position:
-                session.time = time
-                self.feed(data[position:end])
-                position = end
 
     def _read(self, data: bytes) -> None:
         """Takes steps until the octets are used up, more are needed, or a step pauses the reader."""
@@ -277,8 +231,6 @@ class Reader:
         pieces: list[bytes] | None = [] if session.sink is not None else None
         end = content.feed(data, position, pieces)
         stop = end if end >= 0 else len(data)
-        if self._run is not None:
-            session.time = self._run.time(stop)
         self._take(data, position, stop)
         if pieces:
             session.content(pieces)
@@ -290,8 +242,6 @@ class Reader:
         """A content of a known number of octets (RFC 3030 §2)."""
         stop = min(len(data), position + self._left)
         self._left -= stop - position
-        if self._run is not None:
-            self.session.time = self._run.time(stop)
         self._take(data, position, stop)
         if self.session.sink is not None:
             self.session.content([data[position:stop]])

@@ -20,10 +20,7 @@ class Taker(Protocol):
     """What events are played to: the pipeline, here or in other processes."""
 
     def take_all(self, events: Sequence[Event]) -> None:
-        """Takes events in their order; bodies may wait for more."""
-
-    def flush(self) -> None:
-        """Nothing may wait."""
+        """Takes events in their order."""
 
     def finish(self) -> None:
         """Nothing more comes."""
@@ -40,30 +37,18 @@ def replay(paths: Sequence[str], pipeline: Taker, speed: float, warn: Callable[[
     `speed` 0 plays at once; 1 in the time that it took, 2 in half of it.  Raises CaptureError for a file that cannot be
     read; what comes before the damage has been played by then.
     """
-    if how.idle is not None:
-        how = how._replace(idle=_both(pipeline.flush, how.idle))
     batches: Iterable[Sequence[Event]] = read_batches(paths, warn, how=how)
     if speed > 0:
         batches = ([event] for event in _in_time(chain.from_iterable(batches), speed, outputs))
     try:
         for batch in batches:
             pipeline.take_all(batch)
-            if speed > 0:
-                pipeline.flush()
             if outputs is not None and outputs.broken:
                 return
     finally:
         pipeline.finish()
         if outputs is not None:
             outputs.flush()
-
-
-def _both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
-    def both() -> None:
-        first()
-        second()
-
-    return both
 
 
 def _in_time(events: Iterable[Event], speed: float, outputs: Outputs | None) -> Iterator[Event]:

@@ -16,12 +16,15 @@ from inspector.anomaly import Anomaly
 from inspector.export.form import Kept, Sheet
 from inspector.export.header import fields
 from inspector.export.names import digest
-from inspector.pdu import C2S, PDU, Finding, Flow, Kind, Message
+from inspector.pdu import C2S, PDU, Finding, Flow, Kind, Message, Transaction
 from inspector.session import Session
-from inspector.text import sanitise
+from inspector.text import decode, sanitise
 
 PROTOCOLS: Final = {"lmtp": "smtp"}
 """Protocols that have another name there."""
+HELLOS: Final = frozenset({"EHLO", "HELO", "LHLO"})
+SASL: Final = "<SASL DATA>"
+"""Suricata's name for what a client sends in the middle of an AUTH."""
 MOST: Final = 1_000
 """Recipients, files and octets of a state that a peer can make many of."""
 REASONS: Final = {"observation ended": "shutdown", "client reset": "tcp_reset", "server reset": "tcp_reset"}
@@ -33,6 +36,17 @@ class _State:
     def __init__(self) -> None:
         self.octets = [0, 0]
         self.helo = ""
+        """What the server has accepted."""
+        self.transaction: Transaction | None = None
+        """The transaction in force."""
+        self.told: Transaction | None = None
+        """The last that has a record."""
+        self.asked: dict[int, tuple[str, list[str]]] = {}
+        """POP3: commands that wait for a reply, each with its arguments, by number."""
+        self.sasl = False
+        """POP3: the client has answered a challenge."""
+        self.answer: tuple[int, dict[str, Any]] | None = None
+        """POP3: the last exchange, as long as lines of its reply may follow, and its time."""
         self.files: list[dict[str, Any]] = []
         self.header: dict[str, list[str]] = {}
         self.count = 0
@@ -57,20 +71,55 @@ class Eve(Kept):
         flow = session.flow
         state = self._states[flow.number]
         state.octets[pdu.direction is not C2S] += pdu.size
-        if pdu.kind is Kind.COMMAND and pdu.verb in ("EHLO", "HELO", "LHLO"):
-            state.helo = pdu.text[len(pdu.verb):].strip()
-        elif flow.protocol == "pop3" and pdu.kind is Kind.REPLY and pdu.command is not None:
-            self._pop3(pdu, pdu.command, flow, state)
+        if flow.protocol == "pop3":
+            self._pop3(pdu, flow, state)
+            return
+        if state.transaction is not session.transaction:
+            self._left(flow, state, pdu.time)
+            state.transaction = session.transaction
+        if pdu.verb in HELLOS and pdu.status.startswith("2") and pdu.command is not None:
+            state.helo = pdu.command.text[len(pdu.verb):].strip()
 
-    def _pop3(self, pdu: PDU, command: PDU, flow: Flow, state: _State) -> None:
-        status, _, header = pdu.text.partition(" ")
-        self._write(flow, pdu.time, "pop3", state, {"pop3": {
-            "request": {"command": command.verb, "args": command.text.split()[1:]},
-            "response": {"success": pdu.status == "+OK", "status": status.lstrip("+-"), "header": header, "data": []}}})
-        state.count += 1
+    def _left(self, flow: Flow, state: _State, time: int) -> None:
+        """A transaction is over, perhaps without a message."""
+        transaction = state.transaction
+        if transaction is not None and transaction is not state.told:
+            accepted = [one.address for one in transaction.recipients if one.accepted]
+            self._write(flow, time, "smtp", state, {"smtp": _smtp(state.helo, transaction.sender, accepted)})
+            state.count += 1
+
+    def _pop3(self, pdu: PDU, flow: Flow, state: _State) -> None:
+        kind = pdu.kind
+        if kind is Kind.BODY:
+            if state.answer is not None and pdu.verb not in ("RETR", "TOP"):
+                lines = pdu.shown.split(b"\r\n", MOST)[:MOST]
+                state.answer[1]["response"]["data"] = [decode(line) for line in lines if line not in (b"", b".")]
+        elif kind is Kind.COMMAND and len(state.asked) < MOST:
+            state.asked[pdu.number] = pdu.verb, pdu.text.split()[1:]
+        elif kind is Kind.SASL_RESPONSE:
+            state.sasl = True
+        elif kind is Kind.REPLY or kind is Kind.CONTINUATION or (kind is Kind.GREETING and state.asked):
+            self._answered(flow, state)
+            number = pdu.command.number if pdu.command is not None else min(state.asked, default=0)
+            asked = state.asked.pop(number, (pdu.verb, []))
+            if state.sasl:
+                asked = SASL, []
+                state.sasl = False
+            status, _, header = pdu.text.partition(" ")
+            state.answer = pdu.time, {**_request(asked), "response": {
+                "success": pdu.status != "-ERR", "status": status.lstrip("+-") or "OK", "header": header, "data": []}}
+
+    def _answered(self, flow: Flow, state: _State) -> None:
+        """The last exchange is complete."""
+        answer, state.answer = state.answer, None
+        if answer is not None:
+            self._write(flow, answer[0], "pop3", state, {"pop3": answer[1]})
+            state.count += 1
 
     def message(self, message: Message, head: bytes, session: Session) -> None:
-        self._states[session.flow.number].header = fields(head)
+        state = self._states[session.flow.number]
+        state.header = fields(head)
+        state.told = message.transaction
 
     def finding(self, finding: Finding, session: Session) -> None:
         state = self._states[session.flow.number]
@@ -85,7 +134,8 @@ class Eve(Kept):
         files, state.files = [file for file in state.files if file.get("filename")], []
         header, state.header = state.header, {}
         email = _email(header, [file["filename"] for file in files])
-        smtp = self._smtp(state, told) if flow.protocol in ("smtp", "lmtp") else None
+        envelope = told.get("envelope") or {}
+        smtp = _smtp(state.helo, envelope.get("from", ""), envelope.get("to", [])) if flow.protocol in ("smtp", "lmtp") else None
         members: dict[str, Any] = {"email": email} if smtp is None else {"smtp": smtp, "email": email}
         if smtp is not None:
             self._write(flow, time, "smtp", state, members)
@@ -93,11 +143,6 @@ class Eve(Kept):
             self._write(flow, time, "fileinfo", state, {
                 **members, "app_proto": _protocol(flow), "fileinfo": _fileinfo(file, state.count)}, flow.protocol == "pop3")
         state.count += smtp is not None
-
-    def _smtp(self, state: _State, told: dict[str, Any]) -> dict[str, Any]:
-        envelope = told.get("envelope") or {}
-        return {"helo": state.helo, "mail_from": f"<{envelope.get('from', '')}>",
-                "rcpt_to": [f"<{one}>" for one in envelope.get("to", [])[:MOST]]}
 
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         state = self._states[session.flow.number]
@@ -109,6 +154,11 @@ class Eve(Kept):
     def flow_closed(self, flow: Flow, reason: str) -> None:
         state = self._states.pop(flow.number)
         closed = flow.closed or flow.opened
+        self._left(flow, state, closed)
+        self._answered(flow, state)
+        for asked in state.asked.values():
+            self._write(flow, closed, "pop3", state, {"pop3": _request(asked)})
+            state.count += 1
         self._write(flow, closed, "flow", None, {"app_proto": _protocol(flow), "flow": {
             "bytes_toserver": state.octets[0], "bytes_toclient": state.octets[1], "start": stamp(flow.opened),
             "end": stamp(closed), "age": max(0, closed - flow.opened) // 1_000_000,
@@ -136,6 +186,17 @@ class Eve(Kept):
 
     def abandon(self) -> None:
         self._sheet.abandon()
+
+
+def _request(asked: tuple[str, list[str]]) -> dict[str, Any]:
+    return {"request": {"command": asked[0], "args": asked[1]}}
+
+
+def _smtp(helo: str, sender: str, recipients: list[str]) -> dict[str, Any]:
+    smtp: dict[str, Any] = {"helo": helo, "mail_from": f"<{sender}>"}
+    if recipients:
+        smtp["rcpt_to"] = [f"<{one}>" for one in recipients[:MOST]]
+    return smtp
 
 
 def _protocol(flow: Flow) -> str:

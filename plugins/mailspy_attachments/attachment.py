@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from hashlib import md5, sha256
 from typing import Final
 
-from inspector import Finding, Part
+from inspector import RUN, Finding, Part
 from mailspy_attachments.containers import SIGNATURE, Opener
 from mailspy_attachments.contents import Contents
 from mailspy_attachments.folder import Folder, Quota
@@ -80,6 +80,12 @@ class Attachment:
         """Why the part is not saved: `quota: …`, `disk: …` or `unwanted`."""
         self.name = ""
         """Of the file, when it is saved."""
+
+    @property
+    def patient(self) -> bool:
+        """Whether nothing is written and no quota asked for what may come late: who asks first may have the last of it."""
+        return bool(self.trouble) or (
+            self._buffered + RUN < BUFFER and self.size + RUN < self._desk.folder.quotas.file)
 
     def feed(self, data: bytes) -> None:
         """Takes decoded octets."""

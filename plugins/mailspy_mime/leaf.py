@@ -47,6 +47,11 @@ class Leaf:
         """The file in hand that is written into the text."""
         self._files = 0
 
+    @property
+    def patient(self) -> bool:
+        """Whether nothing is told before its end, whatever comes."""
+        return self._embedded is None and (self._sink is None or getattr(self._sink, "patient", False))
+
     def feed(self, data: bytes) -> None:
         """Takes encoded octets."""
         if self._decoder is not None:
@@ -153,6 +158,11 @@ class Readings:
 
     def __init__(self, leaves: list[Leaf]) -> None:
         self._leaves = leaves
+
+    @property
+    def patient(self) -> bool:
+        """Whether nothing is told before its end, in any reading."""
+        return all(leaf.patient for leaf in self._leaves)
 
     def feed(self, data: bytes) -> None:
         """Takes encoded octets."""

@@ -71,6 +71,12 @@ class Scanner:
         self._hit = b""
         """The delimiter that was found; empty while it is not clear whether it is one."""
 
+    @property
+    def patient(self) -> bool:
+        """Whether what comes without a dash only lengthens the part in hand."""
+        leaf = self._leaf
+        return self._step is Scanner._body and (leaf is None or leaf.patient)
+
     def feed(self, data: bytes) -> None:
         """Takes the next octets of the message."""
         if self._rest:
@@ -250,6 +256,8 @@ class Enclosure:
     """A message that stands encoded in a part: decoded as it streams, and read like any other."""
 
     __slots__ = ("_decoder", "_encoding", "_scanner")
+    patient: Final = False
+    """Its encoded octets do not show where its parts end."""
 
     def __init__(self, encoding: str, scanner: Scanner) -> None:
         self._encoding = encoding
