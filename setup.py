@@ -18,7 +18,7 @@ COMPILED = {
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("grammar", "phases", "session"),
     "inspector/protocols/smtp": ("grammar", "phases", "session"),
-    "inspector/formats": ("checksum", "frame", "marker", "packet", "pcapng"),
+    "inspector/formats": ("checksum", "frame", "marker", "packet", "pcapng", "word"),
     "inspector/capture": ("blocks", "connection", "conversation", "early", "file", "reader", "reassembly", "writer"),
     "inspector/live": ("clock", "outbox", "plane", "relay"),
     "plugins/mailspy_attachments": ("attachment", "contents", "folder", "names", "programs", "suspicions"),

@@ -1,10 +1,11 @@
-"""One capture, several processes: this one reads, each of the others has some of the flows; the output is that of one process.
+"""Several processes for the same captures, each with some of the flows; the output is that of one process.
 
-Rules.  A flow belongs to one worker from its first event to its last.  What comes of an event stands in the output where one
-process had put it: the events are numbered, the workers return what they would have written by those numbers, and a thread
-merges it.  Both ways are pipes, so that nobody is ahead of the others by more than these hold.
+Rules.  Every worker reads all frames, which is cheap, and takes those of its flows: which they are, their addresses tell.  Frames
+are counted, the same by all.  After each round of them the workers tell each other which frames have opened flows, so that all
+know the number of each; and they return what they would have written, by the frames of which it came, for the parent to merge.
+A worker reads some rounds ahead of what it inspects, so that nobody waits when work is uneven.
 
-Knows events, processes and outputs.  Must not know how captures are read, nor what plugins write.
+Knows events, processes and outputs.  Must not know files, nor what plugins write.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ import fcntl
 import marshal
 import os
 import signal
+import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from inspector.capture.blocks import Share
+from inspector.capture.reader import Progress, Round
 from inspector.console import Heads, resolved
-from inspector.errors import MailspyError, OptionError
-from inspector.pdu import C2S, S2C, Address, Flow
-from inspector.segment import Ended, Event, Gap, Opened, Remark, Reset, Segment
+from inspector.errors import CaptureError, MailspyError, OptionError
 
 if TYPE_CHECKING:
     from inspector.output import Outputs
@@ -36,47 +39,17 @@ MAIN: Final = "1"
 NOTICES: Final = "2"
 """Streams: standard output, what is said to the user; any other is a file by its path."""
 
-BATCH: Final = 1 << 18
-"""Octets, about, that are sent to the workers at a time."""
+AHEAD: Final = 64
+"""Rounds that a worker has read and not inspected, at most."""
+KEPT: Final = 32 << 20
+"""Octets of frames in them, about."""
+FLOWS: Final = 28
+"""Bits of a number in the output that are for a flow, beside the frame."""
+PUMPED: Final = 1 << 15
+"""Octets of standard input that are passed on at a time: less than a pipe holds."""
 
 Line = tuple[int, str, bytes]
-"""The number of the event, the stream, and what comes of the event on it."""
-
-# Events as marshal takes them
-
-_SEGMENT, _SEGMENTS, _OPENED, _GAP, _REMARK, _ENDED, _RESET = range(7)
-
-
-def packed(event: Event) -> tuple[Any, ...]:
-    """An event that is no segment as a tuple of plain values."""
-    if isinstance(event, Opened):
-        flow = event.flow
-        return (_OPENED, flow.number, (*flow.client, *flow.server), flow.opened, flow.protocol, event.own, event.joined)
-    if isinstance(event, Gap):
-        return _GAP, event.flow, event.direction is C2S, event.time, event.size
-    if isinstance(event, Remark):
-        return _REMARK, event.flow, event.direction is C2S, event.time, event.name, event.detail
-    return _ENDED if isinstance(event, Ended) else _RESET, event.flow, event.direction is C2S, event.time
-
-
-def unpacked(fields: tuple[Any, ...]) -> Event:
-    """The event again."""
-    kind, flow = fields[:2]
-    if kind == _OPENED:
-        _, _, (host, port, other, service), time, protocol, own, joined = fields
-        return Opened(Flow(flow, Address(host, port), Address(other, service), time, protocol), own, joined)
-    direction, time = C2S if fields[2] else S2C, fields[3]
-    if kind == _GAP:
-        return Gap(flow, direction, time, fields[4])
-    if kind == _REMARK:
-        return Remark(flow, direction, time, fields[4], fields[5])
-    return (Ended if kind == _ENDED else Reset)(flow, direction, time)
-
-
-def number_of(event: Event) -> int:
-    """The flow that an event is of."""
-    return event.flow.number if isinstance(event, Opened) else event.flow
-
+"""A number that tells the place, the stream, and what stands there."""
 
 # The worker
 
@@ -143,6 +116,11 @@ class Streams:
                 self.lines.append((number, stream.name, bytes(stream.buffer)))
                 stream.buffer.clear()
 
+    def taken(self) -> list[Line]:
+        """The lines since the last call."""
+        lines, self.lines = self.lines, []
+        return lines
+
     def flush(self) -> None:
         """Nothing waits here."""
 
@@ -159,135 +137,141 @@ class Worker(Protocol):
         """What it has counted, as marshal takes it."""
 
 
-def work(make: Callable[[Streams], Worker], take: Connection, give: Connection) -> None:
-    """The life of a worker: batches of numbered events in, lines out, until an empty message."""
+def work(make: Callable[[Streams], Worker], rounds: Iterator[Round], ranks: Ranks, give: Callable[[Any], None]) -> None:
+    """The life of a worker: what comes of each round, and at the end what it has counted and what is wrong with the captures."""
     streams = Streams()
     worker = make(streams)
     streams.mark(0)
-    give.send_bytes(marshal.dumps(streams.lines))
-    pipeline = worker.pipeline
-    while message := take.recv_bytes():
-        streams.lines = []
-        for entry in marshal.loads(message):
-            _take(pipeline, entry, streams.mark)
-        give.send_bytes(marshal.dumps(streams.lines))
-    streams.lines = []
-    pipeline.finish(streams.mark)
-    give.send_bytes(marshal.dumps((streams.lines, worker.counts())))
+    give([streams.taken(), None])
+    waiting: deque[Round] = deque()
+    flaw, damaged = "", False
+    try:
+        for one in rounds:
+            ranks.tell([turn for turn, _ in one.opened])
+            waiting.append(one)
+            while len(waiting) > AHEAD or (waiting and sum(one.size for one in waiting) > KEPT):
+                _inspect(waiting.popleft(), worker.pipeline, streams, ranks, give)
+    except CaptureError as error:
+        flaw, damaged = str(error), error.damaged
+    while waiting:
+        _inspect(waiting.popleft(), worker.pipeline, streams, ranks, give)
+    worker.pipeline.finish(streams.mark)
+    give((streams.taken(), worker.counts(), flaw, damaged))
 
 
-def _take(pipeline: Pipeline, entry: tuple[Any, ...], mark: Callable[[int], None]) -> None:
-    """One entry of a batch: segments that follow each other, or another event."""
-    if entry[0] == _SEGMENT:
-        _, flow, client, number, time, data = entry
-        pipeline.turn = number
-        pipeline.take_segment(flow, client, data, time)
-        mark(number)
-        return
-    if entry[0] == _SEGMENTS:
-        _, flow, client, numbers, times, pieces = entry
-        for number, time, data in zip(numbers, times, pieces, strict=True):
-            pipeline.turn = number
-            pipeline.take_segment(flow, client, data, time)
-            mark(number)
-        return
-    number, fields = entry[1:]
-    pipeline.turn = number
-    pipeline.take(unpacked(fields))
-    mark(number)
+def _inspect(one: Round, pipeline: Pipeline, streams: Streams, ranks: Ranks, give: Callable[[Any], None]) -> None:
+    """Gives what comes of a round, and how far the captures are read."""
+    for line in one.warnings:
+        streams.notice(line)
+    for number, (_, opened) in zip(ranks.of_round(), one.opened, strict=True):
+        opened.flow.number = number
+    start = 0
+    for turn, flow, end in one.marks:
+        pipeline.turn = number = (turn << FLOWS) + (flow.number if flow is not None else 0)
+        for event in one.events[start:end]:
+            pipeline.take(event)
+        streams.mark(number)
+        start = end
+    give([streams.taken(), one.progress and tuple(one.progress)])
+
+
+class Ranks:
+    """The numbers of flows, which only all workers together know."""
+
+    def __init__(self, index: int, inboxes: Sequence[Any]) -> None:
+        """`inboxes`: a queue for each worker, this one's at `index`."""
+        self._index = index
+        self._inboxes = inboxes
+        self._rounds = [deque[list[int]]() for _ in inboxes]
+        """Of each worker the frames that have opened flows, a list for each round that is not done."""
+        self._flows = 0
+
+    def tell(self, turns: list[int]) -> None:
+        """Which frames of the next round have opened flows of this worker."""
+        self._rounds[self._index].append(turns)
+        for index, inbox in enumerate(self._inboxes):
+            if index != self._index:
+                inbox.put((self._index, turns))
+
+    def of_round(self) -> list[int]:
+        """The numbers of this worker's flows in the oldest round that is not done; waits for the other workers."""
+        while not all(self._rounds):
+            index, turns = self._inboxes[self._index].get()
+            self._rounds[index].append(turns)
+        every = [rounds.popleft() for rounds in self._rounds]
+        order = sorted(chain.from_iterable(every))
+        first = self._flows + 1
+        self._flows += len(order)
+        return [first + bisect_left(order, turn) for turn in every[self._index]]
+
+    def close(self) -> None:
+        """Waits until the others have got all that was told."""
+        for index, inbox in enumerate(self._inboxes):
+            if index != self._index:
+                inbox.close()
+                inbox.join_thread()
 
 
 # The parent
 
 
 class Jobs:
-    """The workers, seen from the process that reads."""
+    """The workers, seen from the process that writes."""
 
-    def __init__(self, make: Callable[[Streams], Worker], count: int) -> None:
-        """Starts them: before there are outputs and threads."""
+    def __init__(self, make: Callable[[Streams], Worker], count: int, read: Callable[[Share], Iterator[Round]],
+                 pumped: bool) -> None:
+        """Starts them: before there are outputs and threads.
+
+        `read` gives a worker its rounds; `pumped`: each gets standard input.
+        """
         context = get_context("fork")
-        self._number = 0
-        """Of the last event."""
-        self._batches: list[list[tuple[Any, ...]]] = [[] for _ in range(count)]
-        """What waits to be sent to each worker."""
-        self._runs: dict[int, int] = {}
-        """Of each flow the place in its batch of the segments that the next one may join."""
-        self._size = 0
-        self._pipes: list[tuple[Connection, Connection]] = []
+        inboxes = [context.Queue() for _ in range(count)]
+        self._pipes: list[Connection] = []
+        self._pumps: list[int] = []
         self._processes = []
-        self._turns: SimpleQueue[bool] = SimpleQueue()
-        """True for each batch that the workers have got, then False."""
-        self._trouble: MailspyError | None = None
         self.counts: list[Any] = []
-        """What each worker has counted; known after `finish`."""
-        for _ in range(count):
-            theirs, ours = context.Pipe(duplex=False)
+        """What each worker has counted; known after `write_all`."""
+        for index in range(count):
             mine, give = context.Pipe(duplex=False)
-            process = context.Process(target=_begin, args=(make, theirs, give, [ours, mine, *(
-                end for pipe in self._pipes for end in pipe)]), daemon=True)
-            for end in (ours, mine):
-                _widen(end)
+            _widen(mine)
+            source, pump = os.pipe() if pumped else (-1, -1)
+            ours = [mine, *self._pipes]
+            pumps = [*self._pumps, pump] if pumped else []
+            process = context.Process(target=_begin, daemon=True, args=(
+                make, read, Share(index, count), inboxes, give, source, ours, pumps))
             process.start()
-            theirs.close()
             give.close()
-            self._pipes.append((ours, mine))
+            self._pipes.append(mine)
             self._processes.append(process)
+            if pumped:
+                os.close(source)
+                self._pumps.append(pump)
 
-    def start(self, outputs: Outputs, heads: Callable[[], Heads]) -> None:
-        """From here on what the workers return is written.  Raises OptionError with what a worker could not begin with."""
-        self._outputs, self._heads = outputs, heads
-        self._of: dict[str, Heads] = {}
-        for answer in self._answers():
-            if isinstance(answer, dict):
-                raise OptionError(answer["error"])
-            self._write(answer)
-        self._writer = threading.Thread(target=self._write_all, daemon=True)
-        self._writer.start()
+    def write_all(self, outputs: Outputs, heads: Callable[[], Heads], tell: Callable[[Progress], None] | None = None) -> None:
+        """Writes what the workers return until they are done; tells how far the captures are read.
 
-    def take_all(self, events: Sequence[Event]) -> None:
-        """Hands events to the workers.  Raises MailspyError where one has died."""
-        batches, runs = self._batches, self._runs
-        count = len(batches)
-        number = self._number
-        for event in events:
-            number += 1
-            if isinstance(event, Segment):
-                flow, client = event.flow, event.direction is C2S
-                batch = batches[flow % count]
-                at = runs.get(flow, -1)
-                if at >= 0 and batch[at][2] is client:
-                    _join(batch, at, number, event)
-                else:
-                    runs[flow] = len(batch)
-                    batch.append((_SEGMENT, flow, client, number, event.time, event.data))
-                self._size += len(event.data)
-            else:
-                flow = number_of(event)
-                runs.pop(flow, None)
-                batches[flow % count].append((_OPENED, number, packed(event)))
-        self._number = number
-        if self._size + 100 * sum(map(len, batches)) > BATCH:
-            self._send()
-
-    def _send(self) -> None:
-        batches, self._batches, self._runs, self._size = self._batches, [[] for _ in self._pipes], {}, 0
-        try:
-            for (ours, _), batch in zip(self._pipes, batches, strict=True):
-                ours.send_bytes(marshal.dumps(batch))
-        except OSError as error:
-            raise _dead() from error
-        self._turns.put(True)
-
-    def finish(self) -> None:
-        """All is read: waits until all is written.  Raises MailspyError where a worker has died."""
-        with suppress(OSError, MailspyError):
-            self._send()
-            for ours, _ in self._pipes:
-                ours.send_bytes(b"")
-        self._turns.put(False)
-        self._writer.join()
-        if self._trouble is not None:
-            raise self._trouble
+        Raises OptionError with what a worker could not begin with, CaptureError for what is wrong with the captures, MailspyError
+        where a worker has died.
+        """
+        written: dict[str, Heads] = {}
+        if self._pumps:
+            threading.Thread(target=self._pump, daemon=True).start()
+        while not outputs.broken:
+            answers = self._answers()
+            for answer in answers:
+                if isinstance(answer, dict):
+                    raise OptionError(answer["error"])
+            if isinstance(answers[0], tuple):
+                _write([line for answer in answers for line in answer[0]], outputs, written, heads)
+                self.counts = [answer[1] for answer in answers]
+                if answers[0][2]:
+                    flaw = CaptureError(answers[0][2])
+                    flaw.damaged = answers[0][3]
+                    raise flaw
+                return
+            _write([line for lines, _ in answers for line in lines], outputs, written, heads)
+            if tell is not None and answers[0][1] is not None:
+                tell(Progress(*answers[0][1]))
 
     def close(self) -> None:
         """Ends the workers, whatever they do."""
@@ -296,51 +280,38 @@ class Jobs:
         for process in self._processes:
             process.join()
         for pipe in self._pipes:
-            for end in pipe:
-                end.close()
+            pipe.close()
 
     def _answers(self) -> list[Any]:
         """What each worker says next."""
         try:
-            return [marshal.loads(mine.recv_bytes()) for _, mine in self._pipes]
+            return [marshal.loads(pipe.recv_bytes()) for pipe in self._pipes]
         except (EOFError, OSError) as error:
-            raise _dead() from error
+            raise MailspyError("a worker process has died, perhaps for lack of memory: fewer --jobs need less. What it had not "
+                               "returned by then is missing in the output") from error
 
-    def _write_all(self) -> None:
-        """The life of the thread that writes."""
-        try:
-            while self._turns.get():
-                self._write(list(chain.from_iterable(self._answers())))
-            answers = self._answers()
-            self._write([line for lines, _ in answers for line in lines])
-            self.counts = [counts for _, counts in answers]
-        except MailspyError as error:
-            self._trouble = error
-            for process in self._processes:  # so that nobody waits for the dead
-                process.terminate()
-
-    def _write(self, lines: list[Line]) -> None:
-        lines.sort(key=_first)
-        for _, stream, text in lines:
-            if stream == NOTICES:
-                for line in text.decode().splitlines():
-                    self._outputs.notice(line)
-                continue
-            heads = self._of.get(stream) or self._of.setdefault(stream, self._heads())
-            output = self._outputs.stdout() if stream == MAIN else self._outputs.open(stream)
-            output.write(resolved(text, heads))
+    def _pump(self) -> None:
+        """Standard input, to each worker: a pipe holds more than is written at a time, so that nobody waits for another."""
+        with suppress(OSError):
+            while piece := os.read(0, PUMPED):
+                for pump in self._pumps:
+                    view = memoryview(piece)
+                    while view:
+                        view = view[os.write(pump, view):]
+        for pump in self._pumps:
+            os.close(pump)
 
 
-def _join(batch: list[tuple[Any, ...]], at: int, number: int, segment: Segment) -> None:
-    """Adds a segment to the entry of the one before it."""
-    entry = batch[at]
-    if entry[0] == _SEGMENT:
-        _, flow, client, first, time, data = entry
-        batch[at] = _SEGMENTS, flow, client, [first, number], [time, segment.time], [data, segment.data]
-    else:
-        entry[3].append(number)
-        entry[4].append(segment.time)
-        entry[5].append(segment.data)
+def _write(lines: list[Line], outputs: Outputs, written: dict[str, Heads], heads: Callable[[], Heads]) -> None:
+    lines.sort(key=_first)
+    for _, stream, text in lines:
+        if stream == NOTICES:
+            for line in text.decode().splitlines():
+                outputs.notice(line)
+            continue
+        head = written.get(stream) or written.setdefault(stream, heads())
+        output = outputs.stdout() if stream == MAIN else outputs.open(stream)
+        output.write(resolved(text, head))
 
 
 def _first(line: Line) -> int:
@@ -353,18 +324,22 @@ def _widen(end: Connection) -> None:
         fcntl.fcntl(end.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
 
 
-def _dead() -> MailspyError:
-    return MailspyError("a worker process has died, perhaps for lack of memory: fewer --jobs need less. What it had not "
-                        "returned by then is missing in the output")
-
-
-def _begin(make: Callable[[Streams], Worker], take: Connection, give: Connection, others: list[Connection]) -> None:
+def _begin(make: Callable[[Streams], Worker], read: Callable[[Share], Iterator[Round]], share: Share, inboxes: Sequence[Any],
+           give: Connection, source: int, ours: Sequence[Connection], pumps: Sequence[int]) -> None:
     """In the new process: only its own ends of the pipes stay open, so that it notices when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for end in others:
-        end.close()
+    for pipe in ours:
+        pipe.close()
+    for pump in pumps:
+        os.close(pump)
+    if source >= 0:
+        os.dup2(source, 0)
+        os.close(source)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - multiprocessing has put another in its place
+    ranks = Ranks(share.place, inboxes)
     try:
-        work(make, take, give)
+        work(make, read(share), ranks, lambda answer: give.send_bytes(marshal.dumps(answer)))
+        ranks.close()
     except (EOFError, BrokenPipeError):
         pass
     except MailspyError as error:

@@ -226,6 +226,12 @@ class Recipient(NamedTuple):
     address: str
     accepted: bool
     status: str
+    """Of the reply; empty where that is not in the capture."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server has said no: where its reply is unknown, the message may have been for the recipient."""
+        return not self.accepted and self.status != ""
 
 
 @dataclass(slots=True, eq=False)

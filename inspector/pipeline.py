@@ -133,9 +133,9 @@ class Pipeline:
             self.take_segment(event.flow, event.direction is C2S, event.data, event.time)
         elif isinstance(event, Opened):
             if event.own:
-                self._inspectors[event.flow.number] = self.open(event.flow)
+                self._inspectors[event.key or event.flow.number] = self.open(event.flow)
             else:
-                self._newcomers[event.flow.number] = Newcomer(event, self.hint(event.flow.server.port))
+                self._newcomers[event.key or event.flow.number] = Newcomer(event, self.hint(event.flow.server.port))
         else:
             inspector = self._inspectors.get(event.flow)
             if inspector is None:
@@ -170,7 +170,7 @@ class Pipeline:
         if not name:
             return
         flow = newcomer.flow
-        del self._newcomers[flow.number]
+        del self._newcomers[newcomer.key]
         if name == NOT_MAIL and not newcomer.hint and flow.server.port not in TLS_PORTS:
             self.left_out += 1
             return
@@ -179,7 +179,7 @@ class Pipeline:
     def _known(self, newcomer: Newcomer, name: str) -> None:
         flow = newcomer.flow
         make, anomaly = self._session_of(newcomer, name)
-        inspector = self._inspectors[flow.number] = self.open(flow)
+        inspector = self._inspectors[newcomer.key] = self.open(flow)
         session = inspector.begin(make)
         if anomaly is not None:
             session.anomaly(*anomaly)
@@ -277,10 +277,12 @@ def left_out(count: int) -> str:
 class Newcomer:
     """A flow of somebody else's capture until it is known what it is: everything waits."""
 
-    __slots__ = ("_ended", "client", "events", "flow", "hint", "joined", "over", "server", "size", "wrapping")
+    __slots__ = ("_ended", "client", "events", "flow", "hint", "joined", "key", "over", "server", "size", "wrapping")
 
     def __init__(self, opened: Opened, hint: str) -> None:
         self.flow = opened.flow
+        self.key = opened.key or opened.flow.number
+        """By what events name the flow."""
         self.joined = opened.joined
         self.hint = hint
         """The protocol that the server's port hints at."""

@@ -18,6 +18,8 @@ class Opened(NamedTuple):
     """mailspy itself has seen it open; else it comes from somebody else's capture, and need not be mail."""
     joined: bool = False
     """The capture begins in its middle."""
+    key: int = 0
+    """By what the events that follow name the flow; 0 where that is its number."""
 
 
 class Segment:

@@ -162,9 +162,14 @@ class Session:
         last, self.doubtful = self.doubtful, None
         for number, exchange in enumerate(self.pending):
             if exchange is last:
+                for unknown in self.pending[:number + 1]:
+                    self.unanswered(unknown)
                 del self.pending[:number + 1]
                 self.client.resume()
                 return
+
+    def unanswered(self, exchange: Exchange) -> None:
+        """The reply to a command may be in a gap, and the client went on."""
 
     def goes_on(self) -> None:
         """The client sends what it had to wait with: the reply that it waited for is in a gap."""

@@ -1,17 +1,21 @@
 """Capture files, pcapng and classic pcap, cut into frames; a chunk of them in memory at a time.
 
-Knows both file formats.  Must not know what a frame holds.  A file that ends in the middle of a block is
-torn: it is read up to there, and a warning says so.  Anything else that is wrong is a CaptureError.
+Knows both file formats.  Must not know what a frame holds, nor whose it is, which `formats.packet` tells.
+
+Rules.  A file that ends in the middle of a block is torn: it is read up to there, and a warning says so.  Anything else that is
+wrong is a CaptureError.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from struct import Struct, error
-from typing import Final
+from typing import Final, NamedTuple
 
 from inspector.errors import CaptureError
 from inspector.formats import declared, pcap, pcapng
+from inspector.formats.packet import owner_of
+from inspector.formats.word import big, little
 
 BUFFER: Final = 1 << 17
 """Octets read from the source at a time: what stays in the cache of a processor while it is cut; a MiB costs twice as much."""
@@ -39,6 +43,21 @@ class Frame:
         self.time = time
         """Microseconds since the epoch."""
         self.data = data
+
+
+UNWANTED: Final = Frame(-1, 0, b"")
+"""Stands for a frame that nobody wants."""
+
+
+class Share(NamedTuple):
+    """What this process takes of captures that several read."""
+
+    place: int
+    """Which it is of them, from 0."""
+    processes: int
+
+
+ALL: Final = Share(0, 1)
 
 
 class _Interface:
@@ -71,13 +90,14 @@ class _Section:
 class Frames:
     """A capture file, read in order; it knows its place for messages."""
 
-    __slots__ = ("_at", "_base", "_data", "_divisor", "_failure", "_link", "_over", "_record", "_section", "_step", "_take",
-                 "_time", "_warn", "path", "secrets", "secrets_size")
+    __slots__ = ("_at", "_base", "_data", "_divisor", "_failure", "_link", "_little", "_over", "_place", "_processes", "_section",
+                 "_step", "_take", "_time", "_warn", "path", "secrets", "secrets_size")
 
-    def __init__(self, take: Take, path: str, warn: Warn) -> None:
-        """`path` is for messages."""
+    def __init__(self, take: Take, path: str, warn: Warn, share: Share = ALL) -> None:
+        """`path` is for messages; what is seen at once to be another's comes as `UNWANTED`."""
         self._take = take
         self._warn = warn
+        self._place, self._processes = share
         self.path = path
         self._data = b""
         self._at = 0
@@ -89,7 +109,7 @@ class Frames:
         self._step: Callable[[Frames, list[Frame]], None] = Frames._begin
         self._section = _Section(">")
         self._time = 0
-        self._record = self._section.head
+        self._little = False
         self._divisor = 1
         self._link = 0
         self.secrets: list[tuple[int, bytes]] = []
@@ -153,7 +173,7 @@ class Frames:
             if not self._has(pcap.HEADER):
                 return self._torn()
             self._link = declared.read_pcap_header(shape.order, self._data[:pcap.HEADER]).link
-            self._record, self._divisor = shape.record, shape.divisor
+            self._little, self._divisor = shape.order == "<", shape.divisor
             self._at = pcap.HEADER
             self._step = Frames._records
         else:
@@ -165,11 +185,11 @@ class Frames:
     def _records(self, frames: list[Frame]) -> None:
         if not self._has(pcap.RECORD):
             return self._end()
-        data, at, link, divisor = self._data, self._at, self._link, self._divisor
+        data, at, link, divisor, processes = self._data, self._at, self._link, self._divisor, self._processes
         end = len(data) - pcap.RECORD
-        unpack = self._record.unpack_from
+        word = little if self._little else big
         while at <= end:
-            seconds, fraction, captured, _original = unpack(data, at)
+            captured = word(data, at + 8)
             self._at = at
             if captured > pcapng.LARGEST:
                 raise self._bad(f"a packet of {captured} octets")
@@ -178,10 +198,19 @@ class Frames:
                 if not frames and not self._has(pcap.RECORD + captured):
                     return self._torn()
                 return None
-            frames.append(Frame(link, seconds * MICROSECONDS + fraction // divisor, data[at + pcap.RECORD:stop]))
+            if processes > 1 and not self._is_ours(link, data, at + pcap.RECORD, stop):
+                frames.append(UNWANTED)
+            else:
+                time = word(data, at) * MICROSECONDS + word(data, at + 4) // divisor
+                frames.append(Frame(link, time, data[at + pcap.RECORD:stop]))
             at = stop
         self._at = at
         return None
+
+    def _is_ours(self, link: int, data: bytes, at: int, end: int) -> bool:
+        """Whether a frame is this process's, or cannot be told at once."""
+        owner = owner_of(link, data, at, end, self._processes)
+        return owner < 0 or owner == self._place
 
     def _end(self) -> None:
         if self._at < len(self._data):
@@ -217,7 +246,7 @@ class Frames:
                 if not any(data[stop - 4:stop]) and self._only_zeros(stop):
                     return self._torn()
                 raise self._bad("a block whose two lengths differ")
-            self._block(kind, data[at + 8:stop - 4], frames)
+            self._block(kind, data, at + 8, stop - 4, frames)
             self._at = stop
         if not frames and self._at < len(self._data) and not self._has(self._needed()):
             return self._torn()
@@ -244,12 +273,14 @@ class Frames:
             octets = self._take(BUFFER)
         return True
 
-    def _block(self, kind: int, body: bytes, frames: list[Frame]) -> None:
-        read = _BLOCKS.get(kind)
-        if read is None:
-            return
+    def _block(self, kind: int, data: bytes, start: int, end: int, frames: list[Frame]) -> None:
+        """A block, whose body stands there."""
         try:
-            read(self, body, frames)
+            if kind == pcapng.ENHANCED_PACKET:
+                number, high, low, captured, _original = self._section.enhanced.unpack_from(data, start)
+                self._frame(number, high << 32 | low, data, start + 20, end, captured, frames)
+            elif (read := _BLOCKS.get(kind)) is not None:
+                read(self, data[start:end], frames)
         except (ValueError, error, IndexError) as failure:
             raise self._bad(f"a malformed block of type {kind:#x} ({str(failure).splitlines()[-1]})") from failure
 
@@ -271,29 +302,28 @@ class Frames:
                 offset = Struct(section.order + "q").unpack(value)[0] * MICROSECONDS
         section.interfaces.append(_Interface(fixed.link, MICROSECONDS, ticks, offset, fixed.snaplen))
 
-    def _read_enhanced(self, body: bytes, frames: list[Frame]) -> None:
-        number, high, low, captured, _original = self._section.enhanced.unpack_from(body)
-        self._frame(number, high << 32 | low, body, 20, captured, frames)
-
     def _read_obsolete(self, body: bytes, frames: list[Frame]) -> None:
         number, _drops, high, low, captured, _original = self._section.obsolete.unpack_from(body)
-        self._frame(number, high << 32 | low, body, 20, captured, frames)
+        self._frame(number, high << 32 | low, body, 20, len(body), captured, frames)
 
     def _read_simple(self, body: bytes, frames: list[Frame]) -> None:
         (original,) = self._section.word.unpack_from(body)
         snaplen = self._section.interfaces[0].snaplen
-        self._frame(0, -1, body, 4, min(original, snaplen) if snaplen else original, frames)
+        self._frame(0, -1, body, 4, len(body), min(original, snaplen) if snaplen else original, frames)
 
-    def _frame(self, number: int, ticks: int, body: bytes, at: int, captured: int, frames: list[Frame]) -> None:
-        """A packet; one that has no time (`ticks` below 0) has that of the packet before it."""
-        if captured > len(body) - at:
-            raise ValueError(f"{captured} octets of packet in a block of {len(body)}")
+    def _frame(self, number: int, ticks: int, data: bytes, at: int, end: int, captured: int, frames: list[Frame]) -> None:
+        """A packet in a block that ends there; one that has no time (`ticks` below 0) has that of the packet before it."""
+        if captured > end - at:
+            raise ValueError(f"{captured} octets of packet where a block has {max(0, end - at)} left")
         interface = self._section.interfaces[number]
         if ticks >= 0:
             if interface.divisor != interface.multiplier:
                 ticks = ticks * interface.multiplier // interface.divisor
             self._time = min(max(0, ticks + interface.offset), LATEST)
-        frames.append(Frame(interface.link, self._time, body[at:at + captured]))
+        if self._processes > 1 and not self._is_ours(interface.link, data, at, at + captured):
+            frames.append(UNWANTED)
+        else:
+            frames.append(Frame(interface.link, self._time, data[at:at + captured]))
 
     def _read_secrets(self, body: bytes, frames: list[Frame]) -> None:
         order = self._section.order
@@ -310,7 +340,6 @@ _BLOCKS: Final[dict[int, Callable[[Frames, bytes, list[Frame]], None]]] = {
     pcapng.INTERFACE: Frames._read_interface,
     pcapng.OBSOLETE_PACKET: Frames._read_obsolete,
     pcapng.SIMPLE_PACKET: Frames._read_simple,
-    pcapng.ENHANCED_PACKET: Frames._read_enhanced,
     pcapng.SECRETS: Frames._read_secrets,
 }
-"""Block type → how it is read; all others are skipped."""
+"""Block type → how it is read, but for the one that nearly all have; all others are skipped."""

@@ -94,15 +94,21 @@ class Half:
 class Connection:
     """Both directions."""
 
-    __slots__ = ("closed", "conflicts", "down", "flow", "own", "start", "stuck", "time", "up")
+    __slots__ = ("closed", "conflicts", "down", "flow", "key", "over", "own", "start", "stuck", "time", "turn", "up")
 
     def __init__(self, flow: Flow, own: bool, start: int, pair: bytes, reverse: bytes) -> None:
         self.flow = flow
+        self.key = flow.number
+        """By what events name the flow, whose number may only be known later."""
         self.own = own
         """Whether mailspy has written it: then nothing is swapped or repeated."""
         self.start = start
         """The sequence number of the SYN, by which a repeated one is known; below 0 where it was not captured."""
         self.closed = False
+        self.over = 0
+        """When it was closed, by the clock of the capture."""
+        self.turn = 0
+        """The number of the frame that closed it."""
         self.stuck = 0
         """Packets that came since others have to wait; 0 while none does."""
         self.conflicts = 0

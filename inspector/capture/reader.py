@@ -11,19 +11,22 @@ from heapq import merge
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
-from inspector.capture.blocks import Frame, Frames
+from inspector.capture.blocks import ALL, UNWANTED, Frame, Frames, Share
 from inspector.capture.checksums import sound
 from inspector.capture.fragments import Fragments
 from inspector.capture.reassembly import Reassembly
 from inspector.capture.source import Idle, Source, opened
 from inspector.errors import CaptureError
-from inspector.formats.packet import Fragment, Packet, Skipped, dissect
-from inspector.segment import Event
+from inspector.formats.packet import Fragment, Packet, Skipped, dissect, owner_of_pair
+from inspector.pdu import Flow
+from inspector.segment import Event, Opened
 
 RAW_IP: Final = 101
 """The link type of packets that are IP from their first octet."""
 MERGED: Final = 512
 """Frames of merged files that are handed on together."""
+ROUND: Final = 1_024
+"""Frames that several processes take before they tell each other what they have found."""
 MOST_WARNINGS: Final = 100
 """Warnings passed on for one file: a hostile one could make millions."""
 
@@ -42,6 +45,32 @@ class Progress(NamedTuple):
     packets: int
 
 
+class Round:
+    """What comes of frames that follow each other, in one of several processes."""
+
+    __slots__ = ("events", "marks", "opened", "progress", "size", "warnings")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.marks: list[tuple[int, Flow | None, int]] = []
+        """The number of a frame, or at the end of a file the flow that is flushed, and how many events there were by then."""
+        self.opened: list[tuple[int, Opened]] = []
+        """The flows that begin, each with the number of its frame."""
+        self.size = 0
+        """Octets of the frames that were taken."""
+        self.warnings: list[str] = []
+        self.progress: Progress | None = None
+
+    def mark(self, turn: int, flow: Flow | None = None) -> None:
+        """The last events came of that frame."""
+        self.marks.append((turn, flow, len(self.events)))
+
+    def begun(self, turn: int, reassembly: Reassembly) -> None:
+        """The same for the flows that it has opened."""
+        self.opened += [(turn, opened) for opened in reassembly.opened]
+        reassembly.opened.clear()
+
+
 class Reading(NamedTuple):
     """How captures are read."""
 
@@ -53,6 +82,13 @@ class Reading(NamedTuple):
     """The files may grow: what is called while nothing new comes."""
     progress: Callable[[Progress], None] | None = None
     """Is told, now and then, how far it is."""
+    share: Share | None = None
+    """Only some flows are taken; the numbers of flows are not known then."""
+
+    @property
+    def seen_at_once(self) -> Share:
+        """Which frames need not be cut out: none where they are sorted or checked first."""
+        return self.share if self.share is not None and not self.merge and not self.checksums else ALL
 
 
 PLAINLY: Final = Reading()
@@ -77,32 +113,79 @@ def read_batches(paths: Iterable[str], warn: Warn = _ignore, number: int = 1, ho
 
     Raises CaptureError after all that can be read of all files has been yielded.
     """
-    told = _Told(how.progress)
     flaws: list[CaptureError] = []
-    names = list(paths)
-    if how.merge and len(names) > 1:
-        files = [_batches(path, _Limited(path, warn).plain, how, told, flaws) for path in names]
-        yield from _reassembled(_merged(files), number, _Limited("the merged captures", warn), how)
-    else:
-        for path in names:
-            limited = _Limited(path, warn)
-            number = yield from _reassembled(_batches(path, limited.plain, how, told, flaws), number, limited, how)
+    for batches, limited in _files(paths, warn, how, flaws):
+        reassembly = Reassembly(limited.told, number)
+        dissection = _Dissection(reassembly, limited, how)
+        for batch in batches:
+            dissection.take(batch)
+            yield reassembly.taken()
+        dissection.finish()
+        yield reassembly.taken()
+        number = reassembly.number
     for flaw in flaws[:-1]:
         warn(f"error: {flaw}")
     if flaws:
         raise flaws[-1]
 
 
-def _reassembled(batches: Iterator[list[Frame]], number: int, limited: _Limited,
-                 how: Reading) -> Generator[list[Event], None, int]:
-    reassembly = Reassembly(limited.told, number)
-    dissection = _Dissection(reassembly, limited, how.checksums)
-    for batch in batches:
-        dissection.take(batch)
-        yield reassembly.taken()
-    dissection.finish()
-    yield reassembly.taken()
-    return reassembly.number
+def read_rounds(paths: Iterable[str], how: Reading) -> Iterator[Round]:
+    """The same for one of several processes that read the same: of each round its events.  All have the same rounds.
+
+    Flows have numbers below 0, for the time being.  Only the first process warns.
+    """
+    share = how.share
+    assert share is not None
+    current = Round()
+
+    def tell(text: str) -> None:
+        if share.place == 0:
+            current.warnings.append(text)
+
+    def note(progress: Progress) -> None:
+        current.progress = progress
+
+    flaws: list[CaptureError] = []
+    turn, number = 0, -1
+    for batches, limited in _files(paths, tell, how._replace(progress=note), flaws):
+        reassembly = Reassembly(limited.told, number)
+        reassembly.events = current.events
+        dissection = _Dissection(reassembly, limited, how)
+        for batch in batches:
+            done = 0
+            while done < len(batch):
+                some = batch[done:done + ROUND - turn % ROUND]
+                dissection.take_some(some, turn, current)
+                turn += len(some)
+                done += len(some)
+                if turn % ROUND == 0:
+                    yield current
+                    current = Round()
+                    reassembly.events = current.events
+        turn += 1
+        for flow in dissection.remaining():
+            current.mark(turn, flow)
+            current.begun(turn, reassembly)
+        number = reassembly.number
+    for flaw in flaws[:-1]:
+        tell(f"error: {flaw}")
+    yield current
+    if flaws:
+        raise flaws[-1]
+
+
+def _files(paths: Iterable[str], warn: Warn, how: Reading,
+           flaws: list[CaptureError]) -> Iterator[tuple[Iterator[list[Frame]], _Limited]]:
+    """The frames of each file, or of all together, and who is told what is odd about them."""
+    told = _Told(how.progress)
+    names = list(paths)
+    if how.merge and len(names) > 1:
+        files = [_batches(path, _Limited(path, warn).plain, how, told, flaws) for path in names]
+        yield _merged(files), _Limited("the merged captures", warn)
+        return
+    for path in names:
+        limited = _Limited(path, warn)
+        yield _batches(path, limited.plain, how, told, flaws), limited
 
 
 def _batches(path: str, warn: Warn, how: Reading, told: _Told, flaws: list[CaptureError]) -> Iterator[list[Frame]]:
@@ -110,7 +193,7 @@ def _batches(path: str, warn: Warn, how: Reading, told: _Told, flaws: list[Captu
     begun = False
     try:
         with opened(path, how.idle) as source:
-            frames = Frames(source.take, path, warn)
+            frames = Frames(source.take, path, warn, how.seen_at_once)
             while batch := frames.batch():
                 begun = True
                 yield batch
@@ -154,10 +237,12 @@ class _Told:
 class _Dissection:
     """From frames to the reassembly."""
 
-    def __init__(self, reassembly: Reassembly, limited: _Limited, checksums: bool) -> None:
+    def __init__(self, reassembly: Reassembly, limited: _Limited, how: Reading = PLAINLY) -> None:
         self._reassembly = reassembly
         self._limited = limited
-        self._checksums = checksums
+        self._checksums = how.checksums
+        self._share = how.share
+        self._turn = 0
         self._skipped: set[Skipped] = set()
         self._fragments = Fragments(limited.told)
         self._unsound = 0
@@ -167,19 +252,49 @@ class _Dissection:
         if self._checksums:
             batch = self._sound(batch)
         reassembly = self._reassembly
+        turn = self._turn
         for frame in batch:
+            turn += 1
             packet = dissect(frame.link, frame.data)
             if isinstance(packet, Packet):
-                reassembly.feed(packet, frame.time)
+                reassembly.feed(packet, frame.time, turn)
+            else:
+                self._turn = turn
+                self._other(packet, frame.time)
+        self._turn = turn
+
+    def take_some(self, frames: list[Frame], turn: int, current: Round) -> None:
+        """Takes those whose flows are this process's; `turn` is the number of the frame before them."""
+        reassembly = self._reassembly
+        known = len(current.events)
+        for frame in frames:
+            turn += 1
+            if frame is UNWANTED or (self._checksums and not self._sound([frame])):
+                continue
+            self._turn = turn
+            current.size += len(frame.data)
+            packet = dissect(frame.link, frame.data)
+            if isinstance(packet, Packet):
+                self._feed(packet, frame.time)
             else:
                 self._other(packet, frame.time)
+            if len(current.events) > known:
+                known = len(current.events)
+                current.mark(turn)
+                if reassembly.opened:
+                    current.begun(turn, reassembly)
+
+    def _feed(self, packet: Packet, time: int) -> None:
+        share = self._share
+        if share is None or owner_of_pair(packet.pair, share.processes) == share.place:
+            self._reassembly.feed(packet, time, self._turn)
 
     def _other(self, packet: Fragment | Skipped, time: int) -> None:
         if isinstance(packet, Fragment):
             if whole := self._fragments.add(packet, time):
                 found = dissect(RAW_IP, whole)
                 if isinstance(found, Packet):
-                    self._reassembly.feed(found, time)
+                    self._feed(found, time)
                 elif found is not packet:
                     self._other(found, time)
         elif packet not in self._skipped:
@@ -193,10 +308,15 @@ class _Dissection:
 
     def finish(self) -> None:
         """Nothing more comes."""
+        for _ in self.remaining():
+            pass
+
+    def remaining(self) -> Iterator[Flow]:
+        """The same, flow by flow."""
         self._fragments.finish()
         if self._unsound:
             self._limited.told(f"{self._unsound:,} packets with wrong checksums left out")
-        self._reassembly.finish()
+        yield from self._reassembly.remaining()
 
 
 class _Limited:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Final
@@ -39,8 +39,8 @@ CONNECTIONS: Final = 100_000
 """Connections known at a time, ended ones included; beyond, the oldest is forgotten."""
 LINGER: Final = 60_000_000
 """Microseconds of the capture for which an ended connection is known, so that late copies of its packets open no other."""
-LINGERING: Final = 10_000
-"""Ended connections that are known at a time."""
+LINGERING: Final = 100_000
+"""Frames of the capture for which it is known at most."""
 WINDOW: Final = 1 << 20
 """How far from its place a reset is believed: the largest window that is common."""
 MOST_CONFLICTS: Final = 10
@@ -57,28 +57,32 @@ _SERVER_SAYS: Final = re.compile(rb"\+OK|-ERR|\d\d\d[ -]|\* ")
 class Reassembly:
     """The connections of a capture; takes packets in the order of the file, gives events."""
 
-    __slots__ = ("_ended", "_halves", "_kept", "_time", "_warn", "events", "number")
+    __slots__ = ("_ended", "_halves", "_kept", "_step", "_time", "_turn", "_warn", "events", "number", "opened")
 
     def __init__(self, warn: Callable[[str], None], number: int = 1) -> None:
-        """`number` is that of the first flow."""
+        """`number` is that of the first flow; one below 0 is only for the time being, and the next is lower still."""
         self.number = number
         """The number of the next flow."""
+        self._step = 1 if number > 0 else -1
         self.events: list[Event] = []
         """What came of the packets so far, for whoever takes it away."""
+        self.opened: list[Opened] = []
+        """Flows that have no number yet."""
         self._warn = warn
         self._halves: dict[bytes, Half] = {}
         """By who sends to whom."""
-        self._ended: deque[tuple[int, Connection]] = deque()
+        self._ended: deque[Connection] = deque()
         self._kept = 0
         self._time = 0
+        self._turn = 0
 
     def taken(self) -> list[Event]:
         """The events since the last call."""
         events, self.events = self.events, []
         return events
 
-    def feed(self, packet: Packet, time: int) -> None:
-        """Takes a packet; `time` in microseconds since the epoch."""
+    def feed(self, packet: Packet, time: int, turn: int = 0) -> None:
+        """Takes a packet; `time` in microseconds since the epoch, `turn` the number of its frame."""
         half = self._halves.get(packet.pair)
         if half is not None and not packet.flags & _ODD:
             connection = half.connection
@@ -95,21 +99,31 @@ class Reassembly:
                     half.next += size
                     half.seq = (half.seq + size) & WRAP
                     half.remember(payload)
-                    self.events.append(Segment(connection.flow.number, half.direction, time, payload))
+                    self.events.append(Segment(connection.key, half.direction, time, payload))
                     return
         self._time = time
+        self._turn = turn
         self._take(packet, half)
 
     def finish(self) -> None:
         """Nothing more comes: what was waiting is delivered as it is."""
+        for _ in self.remaining():
+            pass
+
+    def remaining(self) -> Iterator[Flow]:
+        """The same, flow by flow."""
         for half in list(self._halves.values()):
             if not half.connection.closed:
                 self._flush(half.connection)
+                yield half.connection.flow
 
     # Connections
 
     def _take(self, packet: Packet, half: Half | None) -> None:
         flags = packet.flags
+        if half is not None and half.connection.closed and self._lapsed(half.connection):
+            self._forget(half)
+            half = None
         if flags & SYN:
             half = self._syn(packet, half)
         elif half is None:
@@ -165,12 +179,15 @@ class Reassembly:
         connection = Connection(self._flow(up, described), described is not None, start, up, down)
         self._halves[up] = connection.up
         self._halves[down] = connection.down
-        self.events.append(Opened(connection.flow, connection.own, start < 0))
+        opened = Opened(connection.flow, connection.own, start < 0, connection.key)
+        self.events.append(opened)
+        if self._step < 0:
+            self.opened.append(opened)
         return connection.down if from_server else connection.up
 
     def _flow(self, up: bytes, described: marker.Marker | None) -> Flow:
         number = self.number
-        self.number += 1
+        self.number += self._step
         size = (len(up) - 4) // 2
         client, server = up[:size], up[size:2 * size]
         if described is None:
@@ -182,13 +199,17 @@ class Reassembly:
     def _expire(self) -> None:
         """Forgets connections that ended long ago, and, where there are too many, the oldest."""
         ended = self._ended
-        while ended and (len(ended) > LINGERING or self._time - ended[0][0] > LINGER):
-            connection = ended.popleft()[1]
+        while ended and self._lapsed(ended[0]):
+            connection = ended.popleft()
             for half in (connection.up, connection.down):
                 if self._halves.get(half.pair) is half:
                     del self._halves[half.pair]
         if len(self._halves) >= 2 * CONNECTIONS:
             self._forget(next(iter(self._halves.values())))
+
+    def _lapsed(self, ended: Connection) -> bool:
+        """Whether a connection ended long ago: the same whatever other connections there are."""
+        return self._turn - ended.turn > LINGERING or self._time - ended.over > LINGER
 
     def _forget(self, half: Half | None) -> None:
         if half is None:
@@ -205,14 +226,16 @@ class Reassembly:
 
     def _reset(self, half: Half) -> None:
         self._flush(half.connection)
-        self.events.append(Reset(half.connection.flow.number, half.direction, self._time))
+        self.events.append(Reset(half.connection.key, half.direction, self._time))
         self._close(half.connection)
 
     def _close(self, connection: Connection) -> None:
         connection.closed = True
         connection.up.forget()
         connection.down.forget()
-        self._ended.append((self._time, connection))
+        connection.over = self._time
+        connection.turn = self._turn
+        self._ended.append(connection)
 
     # Octets
 
@@ -274,7 +297,7 @@ class Reassembly:
         half.remember(octets)
         connection = half.connection
         connection.time = time = max(time, connection.time)
-        self.events.append(Segment(connection.flow.number, half.direction, time, octets))
+        self.events.append(Segment(connection.key, half.direction, time, octets))
 
     def _keep(self, half: Half, place: int, octets: bytes, ack: int) -> None:
         early = half.early
@@ -363,7 +386,7 @@ class Reassembly:
         half.forget()
         if half.ended:
             return
-        self.events.append(Gap(half.connection.flow.number, half.direction, max(half.connection.time, self._waited(half)), size))
+        self.events.append(Gap(half.connection.key, half.direction, max(half.connection.time, self._waited(half)), size))
 
     def _waited(self, half: Half) -> int:
         """Since when something waits for what is missing."""
@@ -377,7 +400,7 @@ class Reassembly:
         connection.conflicts += 1
         first, second = sha256(conflict.first).hexdigest(), sha256(conflict.second).hexdigest()
         self.events.append(Remark(
-            connection.flow.number, half.direction, self._time, "tcp_overlap_conflict",
+            connection.key, half.direction, self._time, "tcp_overlap_conflict",
             f"{half.direction}: {len(conflict.first)} octets came twice and differ: "
             f"sha256 {first[:16]} counts, {second[:16]} does not"))
 
@@ -385,7 +408,7 @@ class Reassembly:
         if half.fin < 0 or half.ended or not half.known or half.next < half.fin:
             return
         half.ended = True
-        self.events.append(Ended(half.connection.flow.number, half.direction, self._time))
+        self.events.append(Ended(half.connection.key, half.direction, self._time))
         if half.peer.ended:
             self._close(half.connection)
 

@@ -6,11 +6,14 @@ Knows runs, workers and outputs.  Must not know what is written.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 from inspector import heap
+from inspector.capture.blocks import Share
+from inspector.capture.reader import Reading, Round, read_rounds
+from inspector.capture.source import STDIN
 from inspector.cli.reading import reading
 from inspector.cli.start import Run, Setup
 from inspector.console import Heads, Summary
@@ -18,29 +21,30 @@ from inspector.errors import OptionError
 from inspector.jobs import Jobs, Streams
 from inspector.output import Outputs
 from inspector.pipeline import left_out
-from inspector.replay import replay
 
 
 def replayed(setup: Setup, values: Mapping[str, Any], paths: list[str]) -> int:
     """The captures played by `--jobs` workers."""
     if values["speed"] > 0:
         raise OptionError("--speed and --jobs: leave one of the two out; what is played in time needs no haste")
+    if values["follow"]:
+        raise OptionError("--follow and --jobs: leave one of the two out; what grows is read as it comes")
 
     def make(streams: Streams) -> Run:
         heap.calm(heap.GARBAGE_OFFLINE)
         return Run(setup, values, streams=streams)
 
-    with closing(Jobs(make, values["jobs"])) as jobs:
+    def read(share: Share) -> Iterator[Round]:
+        return read_rounds(paths, Reading(bool(values["merge"]), bool(values["checksums"]), share=share))
+
+    with closing(Jobs(make, values["jobs"], read, STDIN in paths)) as jobs:
         outputs = Outputs()
         try:
             if values["log"]:
                 outputs.open(values["log"])
-            jobs.start(outputs, lambda: Heads(values["filter"] is not None))
             screen = sys.stdout.isatty() and not (values["quiet"] and values["log"])
-            with reading(dict(values), paths, screen, outputs.flush) as how:
-                heap.calm(heap.GARBAGE_OFFLINE)
-                with suppress(KeyboardInterrupt) if values["follow"] else nullcontext():
-                    replay(paths, jobs, 0.0, outputs.notice, outputs, how)
+            with reading(dict(values), paths, screen) as how:
+                jobs.write_all(outputs, lambda: Heads(values["filter"] is not None), how.progress)
             sum_up(jobs.counts, outputs)
         finally:
             outputs.close()

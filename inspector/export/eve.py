@@ -84,7 +84,7 @@ class Eve(Kept):
         """A transaction is over, perhaps without a message."""
         transaction = state.transaction
         if transaction is not None and transaction is not state.told:
-            accepted = [one.address for one in transaction.recipients if one.accepted]
+            accepted = [one.address for one in transaction.recipients if not one.refused]
             self._write(flow, time, "smtp", state, {"smtp": _smtp(state.helo, transaction.sender, accepted)})
             state.count += 1
 
@@ -134,7 +134,7 @@ class Eve(Kept):
         files, state.files = [file for file in state.files if file.get("filename")], []
         header, state.header = state.header, {}
         email = _email(header, [file["filename"] for file in files])
-        envelope = told.get("envelope") or {}
+        envelope: Any = told.get("envelope") or {}
         smtp = _smtp(state.helo, envelope.get("from", ""), envelope.get("to", [])) if flow.protocol in ("smtp", "lmtp") else None
         members: dict[str, Any] = {"email": email} if smtp is None else {"smtp": smtp, "email": email}
         if smtp is not None:

@@ -11,6 +11,8 @@ from enum import StrEnum
 from struct import Struct
 from typing import Final
 
+from inspector.formats.word import big
+
 FIN: Final = 0x01
 SYN: Final = 0x02
 RST: Final = 0x04
@@ -67,9 +69,6 @@ def reverse(pair: bytes) -> bytes:
     return pair[size:2 * size] + pair[:size] + pair[-2:] + pair[-4:-2]
 
 
-_PLAIN: Final = Struct(">H2xHxB14xIIBB")
-"""IPv4 without options from its length on, and TCP: length, fragment, protocol, sequence number, acknowledgement, data
-offset, flags."""
 _IPV4: Final = Struct(">BxHxxHxB")
 _IPV6: Final = Struct(">xxxxHB")
 _TCP: Final = Struct(">IIBB")
@@ -96,16 +95,35 @@ _NOWHERE: Final = -1
 
 def dissect(link: int, frame: bytes) -> Packet | Fragment | Skipped:
     """The TCP packet in a frame of that link type."""
-    if link == 1 and len(frame) >= 54 and frame[12:15] == b"\x08\0\x45":
-        total, fragment, protocol, seq, ack, offset, flags = _PLAIN.unpack_from(frame, 16)
-        start = 34 + (offset >> 4) * 4
-        end = 14 + total
-        if protocol == TCP and not fragment & 0x3FFF and 54 <= start <= end <= len(frame) and not flags & SYN:
-            return Packet(frame[26:38], seq, ack, flags, frame[start:end], 0, b"")
+    if link == 1 and len(frame) >= 54 and frame[12] == 8 and frame[13] == 0 and frame[14] == 0x45 and frame[23] == TCP:
+        flags = frame[47]
+        start = 34 + (frame[46] >> 4) * 4
+        end = 14 + (frame[16] << 8 | frame[17])
+        if not frame[20] & 0x3F and not frame[21] and 54 <= start <= end <= len(frame) and not flags & SYN:
+            return Packet(frame[26:38], big(frame, 38), big(frame, 42), flags, frame[start:end], 0, b"")
     find = LINKS.get(link)
     if find is None:
         return Skipped.LINK
     return network(frame, find(frame), _MOST_NESTED)
+
+
+def owner_of(link: int, data: bytes, at: int, end: int, count: int) -> int:
+    """Which of so many processes has the flow of the frame that stands there, where that is seen at once; else -1."""
+    if (link == 1 and end - at >= 54 and data[at + 12] == 8 and data[at + 13] == 0 and data[at + 14] == 0x45
+            and data[at + 23] == TCP and not data[at + 20] & 0x3F and not data[at + 21]):
+        ends = data[at + 29] + data[at + 33] + data[at + 35] + data[at + 37]
+        return _owner(ends + 131 * (data[at + 34] + data[at + 36]), count)
+    return -1
+
+
+def owner_of_pair(pair: bytes, count: int) -> int:
+    """The same for a packet: one and the same for both directions."""
+    size = (len(pair) - 4) // 2
+    return _owner(pair[size - 1] + pair[2 * size - 1] + pair[-3] + pair[-1] + 131 * (pair[-4] + pair[-2]), count)
+
+
+def _owner(mixed: int, count: int) -> int:
+    return (mixed * 40_503 >> 8 & 0xFFFF) % count
 
 
 def network(frame: bytes, at: int, nested: int) -> Packet | Fragment | Skipped:

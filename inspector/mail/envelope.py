@@ -48,7 +48,7 @@ def fields(letter: Letter) -> bytes:
     """The envelope as header fields, each a line with CRLF, in ASCII: nothing from the wire can end a line."""
     transaction = letter.message.transaction
     rows = [("Mail-From", f"<{sender(letter)}>")]
-    rows += [("Rcpt-To" if one.accepted else "Rcpt-Refused", f"<{one.address}>" + ("" if one.accepted else f" {one.status}"))
+    rows += [("Rcpt-Refused" if one.refused else "Rcpt-To", f"<{one.address}>" + (f" {one.status}" if one.refused else ""))
              for one in transaction.recipients]
     rows.append(("Flow", f"{letter.flow.number} {letter.flow.protocol} {letter.message.verb} pdu {letter.pdu}"))
     if letter.message.time:

@@ -40,7 +40,7 @@ class Summary:
         if message.verb in RETRIEVALS:
             envelope = {"from": self._shown("return-path").removeprefix("<").removesuffix(">"), "to": []}
         else:
-            envelope = {"from": transaction.sender, "to": [one.address for one in transaction.recipients if one.accepted]}
+            envelope = {"from": transaction.sender, "to": [one.address for one in transaction.recipients if not one.refused]}
         subject = self._shown("subject")
         addresses, doubts = self._addresses()
         date = self._fields.get("date", "")

@@ -338,6 +338,10 @@ class SmtpSession(Session):
         if len(transaction.recipients) < self.limits.recipients:
             transaction.recipients.append(Recipient(command.details.get("path", ""), outcome is OK, status))
 
+    def unanswered(self, exchange: Exchange) -> None:
+        if exchange.verb == "RCPT":
+            self._rcpt_answered(exchange, FAILED, "")
+
     def _data_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         if self.client.step is Reader.content:
             if outcome is not MORE:
