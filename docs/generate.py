@@ -301,6 +301,7 @@ def api() -> str:
 
 
 OTHERS: Final = {
+    "RUN": "65,536: octets that a `PatientSink` may get late, at most.",
     "CATALOGUE": "A dictionary: every `AnomalyType` by its name. See [the anomalies](anomalies.md).",
     "Table": "The type of a table of states: state → verb → `Row`. See [the phases](phases.md).",
     "Verdict": "What a judge returns: `Forward`, `Replace`, `Answer` or `Close`, from the mildest to the strictest.",

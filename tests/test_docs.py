@@ -113,7 +113,7 @@ LAYERS = (
     ("pipeline", "gate", "mask", "lines", "shape"),
     ("protocols",),
     ("protocol", "recognition"),
-    ("session", "reader"),
+    ("session", "reader", "run"),
     ("capture",),
     ("segment", "formats"),
     ("framing", "machine", "verdict", "options", "hookspecs"),

@@ -255,3 +255,35 @@ def test_a_mailbox_in_any_cutting(monkeypatch: pytest.MonkeyPatch) -> None:
                 mails[-1] += piece
         seen.add(tuple(mails))
     assert seen == {(b"Subject: 1\n\nx\nFrom not\n\n", b"", b"S: 3\r\n\r\n", b"y" * 300 + b"\n", b"last")}
+
+
+# --filter
+
+
+def test_a_filter_chooses_messages(tmp_path: Path, capfd) -> None:
+    """By the message itself, by a part of it, by what is odd in it."""
+    wrong = LETTER.replace(b"A letter", b"Another")
+    attached = (b"Subject: A third\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n"
+                b"Content-Type: application/pdf; name=bill.pdf\r\n\r\n%PDF\r\n")
+    capture = smtp(tmp_path / "c.pcapng", LETTER, wrong, attached)
+    for expression, found in (("subject == 'Another'", [wrong]), ("filename ~ 'bill'", [attached]),
+                              ("anomaly == unclosed_multipart", [attached]), ("size > 1M", []),
+                              ("from ~ 'x.example'", [LETTER, wrong, attached])):
+        folder = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        assert main(["export", "--eml", str(folder), "--filter", expression, capture]) == 0
+        assert sorted(files(str(folder)).values()) == sorted(found), expression
+    capfd.readouterr()
+    assert main(["show", "--filter", "filename ~ 'bill'", capture]) == 0
+    out = capfd.readouterr().out
+    assert "A third" in out and "Another" not in out and "text" in out  # noqa: PT018 - the one that was asked for, whole
+    assert main(["show", "--filter", "subject ~ 'A'", capture]) == 0
+    assert len(capfd.readouterr().out.splitlines()) == 4
+
+
+@pytest.mark.parametrize("arguments", [
+    ["export", "--eml", "x", "--filter", "session(anomaly)"], ["show", "--filter", "session(anomaly)"],
+    ["show", "--raw", "--filter", "subject == a"], ["show", "--message", "1", "--filter", "subject == a"],
+    ["show", "--filter", "subject =="]])
+def test_what_a_filter_cannot_choose(tmp_path: Path, capfd, arguments: list[str]) -> None:
+    assert main([*arguments, smtp(tmp_path / "c.pcapng", LETTER)]) == 2
+    assert "--filter" in capfd.readouterr().err

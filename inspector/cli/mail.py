@@ -12,6 +12,7 @@ from contextlib import closing
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from inspector.cli import export as forms
+from inspector.cli.ask import filtered
 from inspector.cli.reading import files, reading
 from inspector.cli.start import Setup, say
 from inspector.errors import OptionError
@@ -20,7 +21,10 @@ from inspector.options import Options
 from inspector.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from inspector.anomaly import Anomaly
     from inspector.mail.letter import Collector, Letter
+    from inspector.pdu import Finding
+    from inspector.session import Session
 
 READER: Final = "mailspy_mime"
 """The plugin that reads messages."""
@@ -43,6 +47,16 @@ def pipeline(setup: Setup, collector: Collector) -> Pipeline:
     return Pipeline(Hooks(host, lambda head: ""), setup.protocols, alarm=say)
 
 
+def _asks(values: Values) -> Callable[[Anomaly | Finding, Session], bool] | None:
+    """What `--filter` asks of each event of a message.  Raises OptionError."""
+    expression = filtered(values)
+    if expression is None:
+        return None
+    from inspector.query.letters import Letters
+
+    return Letters(expression).asks
+
+
 def run(setup: Setup, collector: Collector, values: Values, each: Callable[[], bool], screen: bool = False) -> None:
     """Plays the files until `each`, which is called between pieces, says that it is enough.  `screen`: it writes meanwhile."""
     from inspector.mail.source import play
@@ -61,31 +75,37 @@ def run(setup: Setup, collector: Collector, values: Values, each: Callable[[], b
 
 def show(setup: Setup, values: Values) -> int:
     """A message with its header, tree and texts; or a list of the messages."""
+    if values["message"] is not None and values["filter"]:
+        raise OptionError("--message and --filter: each chooses messages; leave one of the two out")
+    if values["raw"] and values["filter"]:
+        raise OptionError("--raw and --filter: which message it is, is known at its end; give its number by --message N")
     if values["raw"] and values["json"]:
         raise OptionError("--raw prints octets and --json objects: leave one of the two out")
     asked: int | None = values["message"]
     if asked is not None and asked < 1:
         raise OptionError(f"--message {asked}: messages are numbered from 1; without --message they are listed")
-    showing = _Raw(values["file"], asked) if values["raw"] else _Showing(asked, values["json"])
+    showing = _Raw(values["file"], asked) if values["raw"] else _Showing(asked, values["json"], values["filter"] is not None)
     from inspector.mail.letter import Collector
 
-    collector = Collector(showing.take, showing.done, showing.reads)
+    collector = Collector(showing.take, showing.done, showing.reads, _asks(values))
     with closing(showing):
         run(setup, collector, {**values, "files": (values["file"],)}, showing.each, True)
         showing.finish()
     if asked is not None and not showing.found:
         raise OptionError(f"{values['file']}: --message {asked}: there is no such message; it has {showing.seen or 'none'}")
     if not showing.seen:
-        say(f"{values['file']}: no message in it")
+        say(f"{values['file']}: no message in it" + (" that is asked for" if values["filter"] else ""))
     return 0
 
 
 class _Showing:
     """What `show` does with letters: prints the one asked for, the only one, or a line for each."""
 
-    def __init__(self, asked: int | None, as_json: bool) -> None:
+    def __init__(self, asked: int | None, as_json: bool, chosen: bool = False) -> None:
+        """`chosen`: a filter decides which letters come here."""
         self._asked = asked
         self._json = as_json
+        self._chosen = chosen
         self._over: list[Letter] = []
         self._first: Letter | None = None
         self._screen: Any = None
@@ -97,10 +117,12 @@ class _Showing:
 
     def reads(self, letter: Letter) -> bool:
         """Whether the texts of a letter may be shown."""
-        return letter.number == (self._asked or 1) or (self._json and self._asked is None)
+        return letter.number == (self._asked or 1) or (self._asked is None and (self._json or self._chosen))
 
     def done(self, letter: Letter) -> None:
         """Keeps a letter until the plugins are out of the way."""
+        if not letter.asked:
+            return
         self.seen += 1
         self._over.append(letter)
 
@@ -222,7 +244,7 @@ def export(setup: Setup, values: Values) -> int:
         raise OptionError(f"export: --{chosen[0]} writes messages and the others events: two calls, please")
     name, path = chosen[0], str(values[chosen[0]])
     exporter = Exporter(STORES[name](path), values["envelope"] or "", values["incomplete"], values["lf"])
-    collector = Collector(exporter.take, exporter.done, lambda letter: False)
+    collector = Collector(exporter.take, exporter.done, lambda letter: False, _asks(values))
     try:
         run(setup, collector, values, lambda: False)
         exporter.finish()

@@ -206,7 +206,7 @@ def _nothing(_: Setup) -> list[click.Parameter]:
     return []
 
 
-_LOADING: Final = {"show": ("plugin", "disable", "config", "json"), "export": ("plugin", "disable", "config", "filter"),
+_LOADING: Final = {"show": ("plugin", "disable", "config", "json", "filter"), "export": ("plugin", "disable", "config", "filter"),
                    "sessions": ("plugin", "disable", "config", "json", "filter"),
                    "stats": ("plugin", "disable", "config", "json", "filter"), "fields": ("config", "json"),
                    "relay-test": ("plugin", "disable", "config", "json"),

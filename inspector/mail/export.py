@@ -41,6 +41,9 @@ class Exporter:
     def done(self, letter: Letter) -> None:
         """A message is over."""
         draft = self._drafts.pop(letter)
+        if not letter.asked:
+            draft.discard()
+            return
         self.flawed += not letter.complete
         if not letter.complete and not self._incomplete:
             draft.discard()

@@ -83,6 +83,8 @@ class Letter:
     flaw: str = "not over yet"
     """Why it is not the whole message; empty when it is."""
     room: int = TEXTS
+    asked: bool = True
+    """Whether a filter asks for it, as far as is known."""
 
     @property
     def complete(self) -> bool:
@@ -103,12 +105,13 @@ class Collector:
     """The plugin of the commands: makes a letter of each message, and hands it over at its end."""
 
     def __init__(self, take: Callable[[Letter], Sink | None], done: Callable[[Letter], None],
-                 reads: Callable[[Letter], bool]) -> None:
+                 reads: Callable[[Letter], bool], asks: Callable[[Anomaly | Finding, Session], bool] | None = None) -> None:
         """`take` is asked for a sink for the octets, `reads` whether the texts are wanted; `done` gets the letter when it is
-        over and its sink was closed."""
+        over and its sink was closed.  `asks`: whether an event makes the message one that is asked for; all are without it."""
         self._take = take
         self._done = done
         self._reads = reads
+        self._asks = asks
         self._letters: dict[Message, Letter] = {}
         self._count = 0
         self.trouble: Exception | None = None
@@ -118,7 +121,8 @@ class Collector:
     def open_message(self, message: Message, session: Session) -> Sink:
         """A letter; last of all plugins, so that at its end the others have told what they found."""
         self._count += 1
-        letter = self._letters[message] = Letter(self._count, message, session.flow, session.flow.missing)
+        letter = self._letters[message] = Letter(
+            self._count, message, session.flow, session.flow.missing, asked=self._asks is None)
         return _Incoming(self, letter, self.guarded(lambda: self._take(letter)))
 
     @hookimpl
@@ -140,6 +144,7 @@ class Collector:
         letter = self._letters.get(session.message) if session.message is not None else None
         if letter is None:
             return
+        self._ask(letter, finding, session)
         if finding.event == "message":
             letter.fields = finding.fields
         elif finding.event == "part" and (leaf := letter.find(str(finding.fields.get("part")))) is not None:
@@ -151,8 +156,14 @@ class Collector:
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """A deviation in the message in hand."""
         letter = self._letters.get(session.message) if session.message is not None else None
-        if letter is not None and len(letter.anomalies) < ANOMALIES:
-            letter.anomalies.append(anomaly)
+        if letter is not None:
+            self._ask(letter, anomaly, session)
+            if len(letter.anomalies) < ANOMALIES:
+                letter.anomalies.append(anomaly)
+
+    def _ask(self, letter: Letter, event: Anomaly | Finding, session: Session) -> None:
+        if not letter.asked and self._asks is not None:
+            letter.asked = self._asks(event, session)
 
     def finished(self, letter: Letter, complete: bool) -> None:
         """The message is over."""
