@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inspector.formats import checksum, declared, frame, marker, pcapng
-from inspector.formats.packet import Fragment, Packet, Skipped, dissect
+from inspector.formats import checksum, declared, frame, marker, pcapng, word
+from inspector.formats.packet import Fragment, Packet, Skipped, dissect, owner_of, owner_of_pair, reverse
 
 TIME = 1_700_000_000_123_456
 SHAPES: dict[str, frame.Frame] = {
@@ -220,3 +220,30 @@ def test_skipped() -> None:
 def test_any_frame(link: int, data: bytes, start: bytes) -> None:
     """No frame raises."""
     dissect(link, start + data)
+
+
+ETHERNET = b"\2\0\0\0\0\1\2\0\0\0\0\2\x08\0"
+
+
+@given(st.binary(min_size=12, max_size=12), st.integers(1, 9), st.binary(max_size=20), st.booleans())
+def test_a_flow_has_one_owner(ends: bytes, processes: int, payload: bytes, plain: bool) -> None:
+    """Seen at once or taken apart, and from either side."""
+    tcp = ends[8:] + bytes(8) + b"\x50\x10" + bytes(6) + payload
+    extra = b"" if plain else b"\1\1\1\0"  # an IP option: not seen at once
+    size = 20 + len(extra) + len(tcp)
+    data = ETHERNET + bytes([0x45 + len(extra) // 4, 0]) + size.to_bytes(2, "big") + bytes(5) + b"\6\0\0" + ends[:8] + extra + tcp
+    packet = dissect(1, data)
+    assert isinstance(packet, Packet)
+    assert (packet.pair, packet.payload) == (ends, payload)
+    owner = owner_of_pair(packet.pair, processes)
+    assert 0 <= owner < processes
+    assert owner_of_pair(reverse(packet.pair), processes) == owner
+    shifted = b"xyz" + data + b"tail"
+    assert owner_of(1, shifted, 3, 3 + len(data), processes) == (owner if plain else -1)
+
+
+@given(st.integers(0, 0xFFFF_FFFF), st.binary(max_size=3))
+def test_words(value: int, before: bytes) -> None:
+    """As `struct` reads them."""
+    assert word.big(before + value.to_bytes(4, "big"), len(before)) == value
+    assert word.little(before + value.to_bytes(4, "little"), len(before)) == value

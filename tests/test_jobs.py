@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -105,3 +106,42 @@ def test_nobody_reads_the_output() -> None:
         said = process.stderr.read()
         assert process.wait(60) in (0, 1)
     assert b"Traceback" not in said
+
+
+def test_disorder_fragments_and_ends_are_shared_alike(tmp_path: Path) -> None:
+    """Many flows at a time, packets swapped and lost, flows open at the end of a file, files after each other."""
+    from scapy.layers.inet import IP, TCP, fragment
+    from scapy.layers.l2 import Ether
+    from scapy.utils import wrpcap
+
+    dice = random.Random(7)
+    link = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+    for number in (1, 2):
+        packets = []
+        for flow in range(60):
+            up = link / IP(src=f"192.0.2.{flow}", dst="198.51.100.1") / TCP(sport=40_000 + flow, dport=110)
+            down = link / IP(src="198.51.100.1", dst=f"192.0.2.{flow}") / TCP(sport=110, dport=40_000 + flow)
+            some = []
+            for packet, flags, payload, seq, ack in (
+                    (up, "S", b"", 99, 0), (down, "SA", b"", 199, 100), (down, "PA", b"+OK hi\r\n", 200, 100),
+                    (up, "PA", b"USER u\r\n", 100, 208), (down, "PA", b"+OK\r\n", 208, 108),
+                    (up, "PA", b"QUIT\r\n", 108, 213), (down, "PA", b"+OK bye\r\n", 213, 114), (down, "FA", b"", 222, 114),
+                    (up, "FA", b"", 114, 223))[:dice.choice((4, 7, 9, 9, 9))]:
+                one = packet.copy()
+                one[TCP].flags, one[TCP].seq, one[TCP].ack = flags, seq, ack
+                some += fragment(one / payload, 8) if payload and dice.random() < 0.1 else [one / payload]
+            packets.append(some)
+        frames = []
+        while packets := [some for some in packets if some]:
+            some = dice.choice(packets)
+            frames.append(some.pop(min(len(some) - 1, dice.choice((0, 0, 0, 1)))))
+            if dice.random() < 0.05:
+                frames.pop()
+        wrpcap(str(tmp_path / f"{number}.pcap"), frames)
+    names = [str(tmp_path / "1.pcap"), str(tmp_path / "2.pcap")]
+    for arguments in (["--json"], [], ["--json", "--merge"]):
+        one = replay(*arguments, *names)
+        assert one[0] == 0
+        assert one[1].count(b"\n") > 500
+        for jobs in ("2", "5"):
+            assert replay("--jobs", jobs, *arguments, *names) == one
