@@ -91,7 +91,8 @@ def events(data: bytes) -> list[list[Event]]:
     """The events of a file, by batches."""
     frames = blocks.Frames(BytesIO(data).read, "input", lambda text: None)
     reassembly = Reassembly(lambda text: None)
-    dissection = reader._Dissection(reassembly, reader._Limited("input", lambda text: None), data[-1:] == b"!")
+    dissection = reader._Dissection(reassembly, reader._Limited("input", lambda text: None),
+                                    reader.Reading(checksums=data[-1:] == b"!"))
     batches: list[list[Event]] = []
     try:
         while batch := frames.batch():
