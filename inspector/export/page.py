@@ -51,7 +51,7 @@ white-space:nowrap}.tag.critical,.tag.high{color:var(--bad)}.tag.medium{color:va
 details{background:var(--paper);border:1px solid var(--line);border-radius:10px;margin:0 0 12px}
 summary{cursor:pointer;padding:10px 16px;font-weight:600}summary span{font-weight:400;color:var(--faint)}
 .in{padding:0 16px 16px;overflow-x:auto}.in svg{display:block;min-width:760px;width:100%;height:auto}
-@media print{body{background:#fff}details{break-inside:avoid}.in svg{min-width:0}}
+@media (max-width:700px){table{min-width:700px}}@media print{body{background:#fff}details{break-inside:avoid}.in svg{min-width:0}}
 """.replace("\n", "")
 
 
