@@ -108,7 +108,8 @@ def test_every_module_has_its_room() -> None:
 LAYERS = (
     ("cli", "demo", "__main__"),
     ("survey", "export", "jobs"),
-    ("live", "replay", "output", "console", "config", "diagram", "heap", "mail", "relaytest", "query"),
+    ("live", "replay", "output", "console", "config", "diagram", "heap", "mail", "relaytest", "query",
+     "tls"),
     ("host",),
     ("pipeline", "gate", "mask", "lines", "shape"),
     ("protocols",),

@@ -17,6 +17,7 @@ from inspector import heap
 from inspector.cli import usage
 from inspector.cli.address import make_paths
 from inspector.cli.ask import fields, sessions, stats
+from inspector.cli.authority import authority
 from inspector.cli.mail import export, show
 from inspector.cli.reading import files as captures
 from inspector.cli.reading import reading
@@ -176,6 +177,6 @@ def help_(setup: Setup, values: Values) -> int:
 
 ACTIONS: Final[Mapping[str, Any]] = {
     "live": live, "replay": replay, "show": show, "export": export, "sessions": sessions,
-    "stats": stats, "fields": fields, "relay-test": relay_test, "demo": demo,
+    "stats": stats, "fields": fields, "relay-test": relay_test, "ca": authority, "demo": demo,
     "phases": phases, "plugins": plugins, "completion": completion, "help": help_,
 }

@@ -96,6 +96,13 @@ RELAY_TEST: Final = (
     Option("timeout", "seconds to wait for a connection, and for each reply", float, 30.0, "SECONDS"),
 )
 
+AUTHORITY: Final = (
+    Option("ca-dir", "the folder of the authority; else one of this user's", metavar="DIR"),
+    Option("days", "how long a new authority is valid; 1826 by default", int, metavar="N"),
+    Option("only", "the domains that a new authority may speak for; else all", metavar="DOMAIN", multiple=True),
+    Option("output", "where `export` writes; else standard output", metavar="FILE"),
+)
+
 COMMANDS: Final = {"replay": REPLAY, "demo": DEMO}
 """The commands that have options of their own in the configuration."""
 

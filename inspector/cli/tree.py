@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from inspector.cli import usage
 from inspector.cli.ask import READERS
 from inspector.cli.options import (
+    AUTHORITY,
     CHOICES,
     COMMON,
     DEMO,
@@ -194,6 +195,15 @@ def _phases(setup: Setup) -> list[click.Parameter]:
     return [argument, form]
 
 
+def _authority(_: Setup) -> list[click.Parameter]:
+    from inspector.cli.authority import ACTIONS, FORMATS
+
+    action = click.Argument(["action"], type=click.Choice(ACTIONS), metavar=f"[{'|'.join(ACTIONS)}]")
+    target = click.Argument(["target"], required=False, metavar="[PROGRAM]")
+    form = click.Option(["--format", "form"], type=click.Choice(FORMATS), default=None, help="how `export` writes it")
+    return [action, target, *map(parameter, AUTHORITY), form]
+
+
 def _completion(_: Setup) -> list[click.Parameter]:
     return [click.Argument(["shell"], type=click.Choice(SHELLS), metavar=f"[{'|'.join(SHELLS)}]")]
 
@@ -209,7 +219,7 @@ def _nothing(_: Setup) -> list[click.Parameter]:
 _LOADING: Final = {"show": ("plugin", "disable", "config", "json", "filter"), "export": ("plugin", "disable", "config", "filter"),
                    "sessions": ("plugin", "disable", "config", "json", "filter"),
                    "stats": ("plugin", "disable", "config", "json", "filter"), "fields": ("config", "json"),
-                   "relay-test": ("plugin", "disable", "config", "json"),
+                   "relay-test": ("plugin", "disable", "config", "json"), "ca": ("config", "json"),
                    "phases": ("plugin", "disable", "config"), "plugins": ("plugin", "disable", "config", "json"),
                    "completion": ("config",), "help": ("plugin", "disable", "config")}
 """Which common options the commands take that run no pipeline."""
@@ -222,6 +232,7 @@ COMMANDS: Final[tuple[tuple[str, str, Callable[[Setup], list[click.Parameter]]],
     ("stats", "Figures over captures: commands, replies and times, phases, sizes, the most frequent names.", _stats),
     ("fields", "What --filter can ask for.", _nothing),
     ("relay-test", "Asks an SMTP server that you run, in all classic forms, whether it would relay; sends no mail.", _relay_test),
+    ("ca", "The certificate authority for looking into TLS: create, show, export, install-help, rotate.", _authority),
     ("demo", "Servers, a client and mail of our own: everything, with nothing else needed.", _demo),
     ("phases", "The phases of a protocol, as text or as a diagram.", _phases),
     ("plugins", "What is loaded: each plugin with its origin, hooks and options.", _nothing),

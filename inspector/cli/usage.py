@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from inspector.cli.options import COMMON, DEMO, EXPORT, HIDDEN, LIVE, RELAY_TEST, REPLAY, SESSIONS, SHORT, SHOW
+from inspector.cli.options import AUTHORITY, COMMON, DEMO, EXPORT, HIDDEN, LIVE, RELAY_TEST, REPLAY, SESSIONS, SHORT, SHOW
 from inspector.options import Option
 from inspector.text import sanitise
 
@@ -33,8 +33,8 @@ Live, replay and demo:
   --plugin FILE.py, --disable NAME   load a plugin; leave one out
 Commands: replay, sessions (a line each), stats (figures over captures),
   show (what is in a message), export (messages as files), fields (what a
-  filter asks for), relay-test (is a server an open relay?), demo, phases
-  (diagrams), plugins, completion (for your shell), help
+  filter asks for), relay-test (is a server an open relay?), ca (our own
+  certificates), demo, phases (diagrams), plugins, completion, help
 Everything else, options of plugins too: mailspy --help-all
 """
 
@@ -50,6 +50,7 @@ COMMANDS: Final = (
     ("stats FILE…", "figures over captures: commands, replies and times, phases, sizes, the most frequent names"),
     ("fields", "what --filter can ask for (--json)"),
     ("relay-test HOST[:PORT]", "asks an SMTP server that you run whether it would relay, in all classic forms; sends no letter"),
+    ("ca ACTION", "the certificate authority for looking into TLS: create, show, export, install-help, rotate"),
     ("demo", "servers, a client and mail of our own, nothing else needed"),
     ("phases [NAME]", "the phases of a protocol, as text or as a diagram (--format text, mermaid, svg)"),
     ("plugins", "what is loaded: hooks and options of each plugin (--json)"),
@@ -64,7 +65,7 @@ def everything(plugins: Iterable[Option]) -> str:
              _rows("Commands", COMMANDS), _group("Live", LIVE),
              _group("Live, replay and demo; before or after the command's name", COMMON),
              _group("replay", REPLAY), _group("show", SHOW), _group("export", EXPORT), _group("sessions", SESSIONS),
-             _group("relay-test", RELAY_TEST), _group("demo", DEMO)]
+             _group("relay-test", RELAY_TEST), _group("ca", AUTHORITY), _group("demo", DEMO)]
     by_plugin: dict[str, list[Option]] = {}
     for option in plugins:
         by_plugin.setdefault(option.plugin, []).append(option)
