@@ -297,7 +297,8 @@ class Jobs:
                 for pump in self._pumps:
                     view = memoryview(piece)
                     while view:
-                        view = view[os.write(pump, view):]
+                        written = os.write(pump, view)  # mypyc evaluates what stands in a slice twice
+                        view = view[written:]
         for pump in self._pumps:
             os.close(pump)
 
