@@ -1,0 +1,251 @@
+"""TLS on a connection: a link for the relay, standing on a link that carries the records.
+
+It works on memory (`ssl.MemoryBIO`), so that it stands on any plane; it costs a third of what pyOpenSSL costs a small record, and
+keeps half-closes, which Twisted's own layer loses.
+
+Rules.  Nothing is told before the handshake is done.  The end of one direction is close_notify, then FIN; a FIN alone is told as
+the end too, and remembered as `truncated`.  Octets that came before TLS never get here.
+
+Knows links and `ssl`.  Must not know flows, certificates or whom to trust.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from inspector.live.clock import now
+
+if TYPE_CHECKING:
+    from inspector.live.link import Link, Owner
+    from inspector.pdu import Address
+
+RECORD: Final = 65_536
+"""Octets that are asked for at a time; OpenSSL gives those of one record."""
+
+
+class Secured(NamedTuple):
+    """What was agreed on."""
+
+    version: str
+    """`TLSv1.3`."""
+    cipher: str
+    alpn: str
+    """Empty where none was agreed on."""
+    chain: tuple[bytes, ...]
+    """What the other side has shown, as DER, its own certificate first."""
+    resumed: bool
+    duration: int
+    """Microseconds of the handshake."""
+
+
+class Refused(NamedTuple):
+    """Why there is no TLS."""
+
+    reason: str
+    """In OpenSSL's words: `certificate unknown`, `wrong version number`."""
+    theirs: bool
+    """It is an alert of the other side's; else we have refused, or the connection has ended."""
+
+
+Settled = Callable[["SecureLink", Secured | Refused], None]
+
+
+class SecureLink:
+    """One connection in TLS."""
+
+    __slots__ = ("_begun", "_ended", "_ending", "_in", "_inner", "_out", "_over", "_settled", "_shaken", "_tls", "client",
+                 "owner", "peer", "truncated")
+
+    def __init__(self, inner: Link, context: ssl.SSLContext, settled: Settled, name: str | None = None,
+                 server_side: bool = False) -> None:
+        """Begins the handshake; `settled` is told how it went.  `name`: whom a client asks for (SNI)."""
+        self._inner = inner
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_side, None if server_side else name)
+        self._settled: Settled | None = settled
+        self._begun = now()
+        self._shaken = False
+        """The handshake is done."""
+        self._ended = False
+        """The other side sends nothing more."""
+        self._ending = False
+        """We do not either."""
+        self._over = False
+        self.truncated = False
+        """The other side has ended without saying so in TLS: somebody may have cut it off."""
+        self.owner: Owner | None = None
+        self.client = False
+        self.peer: Address = inner.peer
+        inner.owner = self
+        if not server_side:
+            self._shake()
+
+    # What the link below tells
+
+    def received(self, _: bool, data: bytes) -> None:
+        """Records."""
+        self._in.write(data)
+        if self._shaken:
+            self._read()
+        else:
+            self._shake()
+
+    def ended(self, _: bool) -> None:
+        """FIN."""
+        if not self._shaken:
+            self._refused("the connection was closed in the middle of the handshake", False)
+        elif not self._ended:
+            self.truncated = True
+            self._told_end()
+
+    def broken(self, _: bool) -> None:
+        """RST."""
+        if not self._shaken:
+            self._refused("the connection was aborted in the middle of the handshake", False)
+        elif self.owner is not None:
+            self._over = True
+            self.owner.broken(self.client)
+
+    def drained(self, _: bool) -> None:
+        """All records are on their way."""
+        if self._shaken and self.owner is not None and not self._over:
+            self.owner.drained(self.client)
+
+    # The handshake
+
+    def _shake(self) -> None:
+        if self._over:
+            return
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except (ssl.SSLError, ValueError) as error:
+            self._flush()
+            reason = getattr(error, "reason", None) or str(error)
+            self._refused(reason.lower().replace("_", " "), "ALERT" in reason)
+            return
+        self._flush()
+        self._shaken = True
+        tls = self._tls
+        self._settle(Secured(tls.version() or "", (tls.cipher() or ("",))[0], tls.selected_alpn_protocol() or "", _chain(tls),
+                             bool(tls.session_reused), now() - self._begun))
+        if not self._over:
+            self._read()
+
+    def _refused(self, reason: str, theirs: bool) -> None:
+        if not self._over:
+            self._over = True
+            self._settle(Refused(reason, theirs))
+
+    def _settle(self, outcome: Secured | Refused) -> None:
+        settled, self._settled = self._settled, None
+        if settled is not None:
+            settled(self, outcome)
+
+    # Octets
+
+    def _read(self) -> None:
+        """Tells what has come, as far as there is somebody to tell."""
+        while not self._over and not self._ended and self.owner is not None:
+            try:
+                data = self._tls.read(RECORD)
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLZeroReturnError:
+                data = b""
+            except ssl.SSLError:
+                self._flush()
+                self._over = True
+                self.owner.broken(self.client)
+                return
+            if data:
+                self.owner.received(self.client, data)
+            else:
+                self._told_end()
+        self._flush()
+
+    def _told_end(self) -> None:
+        self._ended = True
+        if self.owner is not None:
+            self.owner.ended(self.client)
+
+    def _flush(self) -> bool:
+        """Sends the records that are ready."""
+        data = self._out.read()
+        return bool(data) and not self._ending and self._inner.send(data)
+
+    @property
+    def backlog(self) -> int:
+        """Octets that wait to be sent, as records."""
+        return self._inner.backlog
+
+    def send(self, data: bytes) -> bool:
+        """Sends at once what the system takes, and keeps the rest.  True when something is kept."""
+        if self._over or self._ending:
+            return False
+        left = memoryview(data)
+        try:
+            while left:
+                written = self._tls.write(left)
+                left = left[written:]
+        except ssl.SSLError:
+            return False
+        return self._flush()
+
+    def start(self) -> None:
+        """Begins to read; what has come with the handshake is told."""
+        self._inner.start()
+        if self._shaken:
+            self._read()
+
+    def pause(self) -> None:
+        """Reads no more for now."""
+        self._inner.pause()
+
+    def resume(self) -> None:
+        """Reads again."""
+        self._inner.resume()
+
+    def end(self) -> None:
+        """Half-close: close_notify, then FIN."""
+        self._notify()
+        self._inner.end()
+
+    def close(self) -> None:
+        """Says so in TLS, sends what is kept, then closes."""
+        self._notify()
+        self.owner = None
+        self._over = True
+        self._inner.close()
+
+    def abort(self) -> None:
+        """Closes at once with RST."""
+        self.owner = None
+        self._over = True
+        self._inner.abort()
+
+    def _notify(self) -> None:
+        if not self._ending and self._shaken:
+            with suppress(ssl.SSLError):
+                self._tls.unwrap()
+            self._flush()
+        self._ending = True
+
+
+def _chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """The certificates of the other side.  Before Python 3.13 only an inner object gives them all."""
+    source: Any = tls if hasattr(tls, "get_unverified_chain") else getattr(tls, "_sslobj", None)
+    with suppress(AttributeError, ValueError, TypeError, ssl.SSLError):
+        found = source.get_unverified_chain() or ()
+        return tuple(one if isinstance(one, bytes) else one.public_bytes(_DER) for one in found)
+    own = tls.getpeercert(binary_form=True)
+    return (own,) if own else ()
+
+
+_DER: Final = 2
+"""ENCODING_DER of the inner module."""

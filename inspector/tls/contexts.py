@@ -1,0 +1,106 @@
+"""What TLS is spoken with: contexts of the standard library, for servers with leaves of ours and for clients.
+
+Rules.  TLS 1.2 is the least, unless older versions are asked for.  Nobody renegotiates.  What a server shows is verified by
+`verification` after the handshake, so that a context refuses none.
+
+Knows `ssl`.  Must not know connections.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from inspector.tls.leaf import CACHED, Leaves
+
+OLD_CIPHERS: Final = "ALL:@SECLEVEL=0"
+"""For `legacy`: what TLS 1.0 and 1.1 need."""
+
+
+class Serving:
+    """Contexts for the clients' side, one for each leaf, so that sessions can be resumed."""
+
+    def __init__(self, leaves: Leaves, legacy: bool = False, keylog: str | None = None) -> None:
+        self._leaves = leaves
+        self._legacy = legacy
+        self._keylog = keylog
+        self._contexts: OrderedDict[x509.Certificate, ssl.SSLContext] = OrderedDict()
+
+    def of(self, real: bytes | None, name: str) -> ssl.SSLContext:
+        """The context that shows the leaf for a server's certificate (DER), asked for by that name."""
+        leaf = self._leaves.of(real, name)
+        context = self._contexts.get(leaf)
+        if context is None:
+            context = self._contexts[leaf] = self._make(leaf)
+            if len(self._contexts) > CACHED:
+                self._contexts.popitem(last=False)
+        return context
+
+    def choosing(self, real: bytes | None, name: str) -> ssl.SSLContext:
+        """The same where the client's own words (SNI) may ask for another name."""
+        context = _plain(ssl.PROTOCOL_TLS_SERVER, self._legacy, self._keylog)
+        self._load(context, self._leaves.of(real, name))
+
+        def choose(connection: ssl.SSLObject | ssl.SSLSocket, asked: str | None, _: ssl.SSLContext) -> None:
+            if asked and asked != name:
+                connection.context = self.of(real, asked)
+
+        context.sni_callback = choose
+        return context
+
+    def _make(self, leaf: x509.Certificate) -> ssl.SSLContext:
+        context = _plain(ssl.PROTOCOL_TLS_SERVER, self._legacy, self._keylog)
+        self._load(context, leaf)
+        return context
+
+    def _load(self, context: ssl.SSLContext, leaf: x509.Certificate) -> None:
+        key = self._leaves.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with _as_file(leaf.public_bytes(Encoding.PEM) + key) as path:
+            context.load_cert_chain(path)
+
+
+def reaching(legacy: bool = False, keylog: str | None = None, certificate: str | None = None) -> ssl.SSLContext:
+    """The context for servers.  `certificate`: a PEM file with the client's own and its key.  Raises OSError, ssl.SSLError."""
+    context = _plain(ssl.PROTOCOL_TLS_CLIENT, legacy, keylog)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if certificate is not None:
+        context.load_cert_chain(certificate)
+    return context
+
+
+def _plain(protocol: int, legacy: bool, keylog: str | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if legacy:
+        context.set_ciphers(OLD_CIPHERS)
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    if keylog is not None:
+        context.keylog_filename = keylog
+    return context
+
+
+@contextmanager
+def _as_file(octets: bytes) -> Iterator[str]:
+    """Octets under a name that only this process can open, where the system has that; else in a file that is removed."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("leaf", os.MFD_CLOEXEC)
+        try:
+            os.write(descriptor, octets)
+            yield f"/proc/self/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+        return
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(octets)
+        file.flush()
+        yield file.name

@@ -1,0 +1,117 @@
+"""Whether a server's certificate is what it should be: signed by somebody trusted, valid now, for the right name.
+
+Rules.  What is wrong is told, all of it; who asks decides what follows from it.  The chain is judged by OpenSSL, the name by
+service-identity (RFC 6125, RFC 9525).
+
+Knows certificates and stores of authorities.  Must not know connections.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from cryptography import x509
+from OpenSSL import crypto
+from service_identity import CertificateError, VerificationError
+from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
+
+from inspector.errors import OptionError
+
+EXPIRED: Final = "expired"
+NOT_YET_VALID: Final = "not_yet_valid"
+SELF_SIGNED: Final = "self_signed"
+UNKNOWN_AUTHORITY: Final = "unknown_authority"
+WRONG_NAME: Final = "wrong_name"
+NO_CERTIFICATE: Final = "no_certificate"
+INVALID: Final = "invalid"
+
+REASONS: Final = {9: NOT_YET_VALID, 10: EXPIRED, 18: SELF_SIGNED, 19: UNKNOWN_AUTHORITY, 2: UNKNOWN_AUTHORITY,
+                  20: UNKNOWN_AUTHORITY, 21: UNKNOWN_AUTHORITY}
+"""What OpenSSL's codes mean (X509_V_ERR_…); any other is `invalid`."""
+LONGEST: Final = 20
+"""Certificates of a chain that are looked at."""
+
+
+class Problem(NamedTuple):
+    """Something wrong with a certificate."""
+
+    name: str
+    """One of the words above."""
+    detail: str
+
+
+class Store:
+    """The authorities that are trusted."""
+
+    def __init__(self, path: str | None = None) -> None:
+        """Those in a PEM file or a folder of them; without, those of the system.  Raises OptionError."""
+        self._store = crypto.X509Store()
+        paths = ssl.get_default_verify_paths()
+        try:
+            if path is not None:
+                _load(self._store, path)
+            elif paths.cafile or paths.capath:
+                self._store.load_locations(paths.cafile, paths.capath)
+        except (crypto.Error, OSError, ValueError) as error:
+            raise OptionError(f"--upstream-ca {path}: no certificates there: expected a PEM file or a folder of them") from error
+
+    def problems(self, chain: Sequence[bytes], name: str) -> list[Problem]:
+        """What is wrong with a chain (DER, the server's own first) for a server of that name or address."""
+        if not chain:
+            return [Problem(NO_CERTIFICATE, "the server has shown none")]
+        try:
+            certificates = [x509.load_der_x509_certificate(one) for one in chain[:LONGEST]]
+            return [*self._untrusted(certificates), *_misnamed(certificates[0], name)]
+        except ValueError as error:
+            return [Problem(INVALID, f"malformed: {error}")]
+
+    def _untrusted(self, certificates: Sequence[x509.Certificate]) -> list[Problem]:
+        leaf, *others = [crypto.X509.from_cryptography(one) for one in certificates]
+        try:
+            crypto.X509StoreContext(self._store, leaf, others).verify_certificate()
+        except crypto.X509StoreContextError as error:
+            code = int(error.errors[0])
+            return [Problem(REASONS.get(code, INVALID), str(error.errors[2]))]
+        return []
+
+
+def _load(store: crypto.X509Store, path: str) -> None:
+    import os
+
+    if os.path.isdir(path):
+        store.load_locations(None, path)
+        return
+    with open(path, "rb") as file:
+        for one in x509.load_pem_x509_certificates(file.read()):
+            store.add_cert(crypto.X509.from_cryptography(one))
+
+
+def _misnamed(certificate: x509.Certificate, name: str) -> list[Problem]:
+    try:
+        if _is_address(name):
+            verify_certificate_ip_address(certificate, name)
+        else:
+            verify_certificate_hostname(certificate, name)
+    except (VerificationError, CertificateError, ValueError):
+        return [Problem(WRONG_NAME, f"for {', '.join(names_of(certificate)) or 'nobody'}, not for {name}")]
+    return []
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    """The names and addresses that a certificate is for, ten of them at most."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    return [str(one.value) for one in found if isinstance(one, x509.DNSName | x509.IPAddress)][:10]

@@ -1,0 +1,309 @@
+"""TLS over a link: what is sent comes out on the other side, whatever the cutting; ends are ends."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections import deque
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from test_authority import server_certificate
+
+from inspector.live.secure import Refused, Secured, SecureLink
+from inspector.pdu import Address
+from inspector.tls import authority, contexts, verification
+from inspector.tls.leaf import Leaves
+
+OWN = authority.make()
+LEAVES = Leaves(OWN)
+REAL = server_certificate(["pop.example"])
+
+
+class Wire:
+    """Two plain links with what is between them; octets cross when told to, in pieces."""
+
+    def __init__(self, dice: random.Random | None = None) -> None:
+        self.dice = dice
+        self.ends = Plain(self), Plain(self)
+        self.ends[0].other, self.ends[1].other = self.ends[1], self.ends[0]
+
+    def run(self) -> None:
+        while any(end.sent for end in self.ends):
+            for end in self.ends:
+                if end.sent:
+                    end.cross(self.dice)
+
+
+class Plain:
+    """A link that keeps what is sent."""
+
+    peer = Address("192.0.2.1", 40_000)
+
+    def __init__(self, wire: Wire) -> None:
+        self.owner = None
+        self.client = False
+        self.other: Plain
+        self.sent: deque[object] = deque()
+        self.octets = b""
+        """All that was ever sent."""
+        self.aborted = False
+        self.backlog = 0
+
+    def cross(self, dice: random.Random | None) -> None:
+        what = self.sent.popleft()
+        owner = self.other.owner
+        if owner is None:
+            return
+        if what == "fin":
+            owner.ended(False)
+        elif what == "rst":
+            owner.broken(False)
+        else:
+            size = dice.choice((1, 5, 100, 2_000)) if dice else len(what)
+            if what[size:]:
+                self.sent.appendleft(what[size:])
+            owner.received(False, what[:size])
+
+    def send(self, data: bytes) -> bool:
+        assert data
+        self.octets += data
+        self.sent.append(data)
+        return False
+
+    def start(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def end(self) -> None:
+        self.sent.append("fin")
+
+    close = end
+
+    def abort(self) -> None:
+        self.aborted = True
+        self.sent.append("rst")
+
+
+class Listener:
+    """Hears what comes out of a secure link."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.told: list[str] = []
+
+    def received(self, client: bool, data: bytes) -> None:
+        assert data
+        self.data += data
+
+    def ended(self, client: bool) -> None:
+        self.told.append("ended")
+
+    def broken(self, client: bool) -> None:
+        self.told.append("broken")
+
+    def drained(self, client: bool) -> None:
+        self.told.append("drained")
+
+
+class Pair:
+    """A client and a server in TLS."""
+
+    def __init__(self, dice: random.Random | None = None, name: str = "pop.example", serving: ssl.SSLContext | None = None,
+                 reaching: ssl.SSLContext | None = None) -> None:
+        self.wire = Wire(dice)
+        self.outcomes: dict[bool, Secured | Refused] = {}
+        self.listeners = {True: Listener(), False: Listener()}
+        self.server = SecureLink(self.wire.ends[1], serving or contexts.Serving(LEAVES).choosing(REAL, "pop.example"),
+                                 self.settled, server_side=True)
+        self.client = SecureLink(self.wire.ends[0], reaching or contexts.reaching(), self.settled, name)
+        self.wire.run()
+
+    def settled(self, link: SecureLink, outcome: Secured | Refused) -> None:
+        client = link is not getattr(self, "server", None)
+        assert client not in self.outcomes
+        self.outcomes[client] = outcome
+        if isinstance(outcome, Secured):
+            link.owner, link.client = self.listeners[client], client
+            link.start()
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+def test_octets_cross_in_any_cutting(seed: int | None) -> None:
+    pair = Pair(random.Random(seed) if seed else None)
+    outcome = pair.outcomes[True]
+    assert isinstance(outcome, Secured)
+    assert outcome.version == "TLSv1.3"
+    assert outcome.cipher
+    assert outcome.chain == (LEAVES.of(REAL, "pop.example").public_bytes(Encoding.DER),)
+    assert outcome.duration >= 0
+    big = random.Random(7).randbytes(200_000)
+    pair.client.send(b"USER natkin\r\n")
+    pair.server.send(b"+OK\r\n" + big)
+    pair.client.send(big)
+    pair.wire.run()
+    assert pair.listeners[False].data == b"USER natkin\r\n" + big
+    assert pair.listeners[True].data == b"+OK\r\n" + big
+    assert b"natkin" not in pair.wire.ends[0].octets
+    assert pair.listeners[True].told == []
+
+
+def test_a_half_close_is_kept() -> None:
+    """The client ends; the server goes on, and ends too."""
+    pair = Pair()
+    pair.client.send(b"QUIT\r\n")
+    pair.client.end()
+    pair.wire.run()
+    assert pair.listeners[False].data == b"QUIT\r\n"
+    assert pair.listeners[False].told == ["ended"]
+    assert not pair.server.truncated
+    pair.server.send(b"+OK bye\r\n")
+    pair.server.end()
+    pair.wire.run()
+    assert pair.listeners[True].data == b"+OK bye\r\n"
+    assert pair.listeners[True].told == ["ended"]
+    assert not pair.client.truncated
+    assert pair.client.send(b"too late") is False
+
+
+def test_an_end_without_a_word_is_seen() -> None:
+    pair = Pair()
+    pair.wire.ends[1].end()
+    pair.wire.run()
+    assert pair.listeners[True].told == ["ended"]
+    assert pair.client.truncated
+
+
+def test_an_abort_and_a_broken_record() -> None:
+    pair = Pair()
+    pair.wire.ends[1].abort()
+    pair.wire.run()
+    assert pair.listeners[True].told == ["broken"]
+    pair = Pair()
+    pair.wire.ends[1].send(b"\x17\x03\x03\x00\x20" + bytes(32))
+    pair.wire.run()
+    assert pair.listeners[True].told == ["broken"]
+
+
+@pytest.mark.parametrize("octets", [
+    b"220 no TLS here\r\n", b"-ERR\r\n", b"\x15\x03\x01\x00\x02\x02\x28", b"\x16\x03\x01\xff\xff" * 9])
+def test_what_is_no_tls(octets: bytes) -> None:
+    wire = Wire()
+    told: list[object] = []
+    SecureLink(wire.ends[0], contexts.reaching(), lambda link, outcome: told.append(outcome), "pop.example")
+    wire.ends[1].owner = Listener()
+    wire.ends[1].send(octets)
+    wire.run()
+    wire.ends[1].end()
+    wire.run()
+    assert len(told) == 1
+    assert isinstance(told[0], Refused)
+    assert told[0].theirs is (octets[0] == 0x15)
+
+
+def test_a_peer_that_leaves_in_the_middle() -> None:
+    for how in ("end", "abort"):
+        wire = Wire()
+        told: list[object] = []
+        SecureLink(wire.ends[0], contexts.reaching(), lambda link, outcome: told.append(outcome), "pop.example")
+        getattr(wire.ends[1], how)()
+        wire.run()
+        assert [type(one) for one in told] == [Refused]
+        assert "in the middle of the handshake" in told[0].reason
+
+
+def test_a_client_that_does_not_trust_says_so() -> None:
+    """Its alert is told as its own."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    pair = Pair(reaching=trusting)
+    assert isinstance(pair.outcomes[True], Refused)
+    assert not pair.outcomes[True].theirs
+    outcome = pair.outcomes.get(False)
+    # In TLS 1.3 the server is done before the client's alert comes.
+    assert isinstance(outcome, Secured) or (outcome.theirs and "unknown ca" in outcome.reason)
+
+
+def test_a_name_that_is_asked_for_chooses_the_leaf() -> None:
+    pair = Pair(name="other.example")
+    outcome = pair.outcomes[True]
+    assert isinstance(outcome, Secured)
+    assert outcome.chain == (LEAVES.of(REAL, "other.example").public_bytes(Encoding.DER),)
+
+
+def test_sessions_are_resumed() -> None:
+    """A context serves every client of its name, so a ticket of one connection is good for the next."""
+    serving, reaching = contexts.Serving(LEAVES).of(REAL, "pop.example"), contexts.reaching()
+    reaching.maximum_version = ssl.TLSVersion.TLSv1_2
+    first = Pair(serving=serving, reaching=reaching)
+    kept = first.client._tls.session
+    wire = Wire()
+    outcomes: list[object] = []
+    SecureLink(wire.ends[1], serving, lambda link, outcome: outcomes.append(outcome), server_side=True)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    again = reaching.wrap_bio(incoming, outgoing, server_hostname="pop.example", session=kept)
+    for _ in range(4):
+        try:
+            again.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        if data := outgoing.read():
+            wire.ends[0].sent.append(data)
+
+        class Taker:
+            def received(self, _: bool, data: bytes) -> None:
+                incoming.write(data)
+
+        wire.ends[0].owner = Taker()
+        wire.run()
+    assert again.session_reused
+    assert [one.resumed for one in outcomes] == [True]
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_old_versions_only_when_asked_for(version: ssl.TLSVersion) -> None:
+    for legacy in (False, True):
+        reaching = contexts.reaching(legacy=True)
+        reaching.maximum_version = version
+        outcome = Pair(serving=contexts.Serving(LEAVES, legacy).of(REAL, ""), reaching=reaching).outcomes[True]
+        assert isinstance(outcome, Secured if legacy else Refused)
+        if not legacy:
+            assert "protocol version" in outcome.reason
+            assert outcome.theirs
+
+
+# Verification
+
+
+def problems(der: bytes, name: str, store: verification.Store) -> list[str]:
+    return [problem.name for problem in store.problems([der], name)]
+
+
+def test_what_is_wrong_with_a_certificate(tmp_path) -> None:
+    (tmp_path / "ca.pem").write_bytes(authority.pem(OWN))
+    store = verification.Store(str(tmp_path / "ca.pem"))
+    good = LEAVES.of(REAL, "").public_bytes(Encoding.DER)
+    expired = LEAVES.of(server_certificate(["pop.example"], expired=True), "").public_bytes(Encoding.DER)
+    assert problems(good, "pop.example", store) == []
+    assert problems(good, "other.example", store) == ["wrong_name"]
+    assert problems(good, "192.0.2.1", store) == ["wrong_name"]
+    assert problems(expired, "pop.example", store) == ["expired"]
+    assert problems(expired, "other.example", store) == ["expired", "wrong_name"]
+    assert problems(REAL, "pop.example", store) == ["self_signed"]
+    assert problems(good, "pop.example", verification.Store()) == ["unknown_authority"]
+    assert problems(b"nonsense", "pop.example", store) == ["invalid"]
+    assert [one.name for one in store.problems([], "pop.example")] == ["no_certificate"]
+    address = LEAVES.of(None, "192.0.2.7").public_bytes(Encoding.DER)
+    assert problems(address, "192.0.2.7", store) == []
+
+
+def test_a_store_that_is_none(tmp_path) -> None:
+    from inspector.errors import OptionError
+
+    (tmp_path / "x.pem").write_text("nonsense")
+    for path in (tmp_path / "x.pem", tmp_path / "none"):
+        with pytest.raises(OptionError, match="--upstream-ca"):
+            verification.Store(str(path))
