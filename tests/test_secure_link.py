@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from test_authority import server_certificate
 
+from inspector.live import handshakes
 from inspector.live.secure import Refused, Secured, SecureLink
 from inspector.pdu import Address
 from inspector.tls import authority, contexts, verification
@@ -29,10 +30,9 @@ class Wire:
         self.ends[0].other, self.ends[1].other = self.ends[1], self.ends[0]
 
     def run(self) -> None:
-        while any(end.sent for end in self.ends):
-            for end in self.ends:
-                if end.sent:
-                    end.cross(self.dice)
+        while ready := [end for end in self.ends if end.sent and end.other.owner is not None]:
+            for end in ready:
+                end.cross(self.dice)
 
 
 class Plain:
@@ -53,8 +53,6 @@ class Plain:
     def cross(self, dice: random.Random | None) -> None:
         what = self.sent.popleft()
         owner = self.other.owner
-        if owner is None:
-            return
         if what == "fin":
             owner.ended(False)
         elif what == "rst":
@@ -307,3 +305,86 @@ def test_a_store_that_is_none(tmp_path) -> None:
     for path in (tmp_path / "x.pem", tmp_path / "none"):
         with pytest.raises(OptionError, match="--upstream-ca"):
             verification.Store(str(path))
+
+
+# Both legs
+
+
+class Session:
+    """A proxy between a client and a server, each of them in TLS or not."""
+
+    def __init__(self, tmp_path, client: bool, server: bool, *, verify: str = "on", host: str = "pop.example",
+                 shown: bytes = REAL, trusting: ssl.SSLContext | None = None) -> None:
+        (tmp_path / "ca.pem").write_bytes(authority.pem(OWN))
+        self.outcomes: list[object] = []
+        self.ours: list[object] = []
+        there = Leaves(OWN)
+        self.left, self.right = Wire(), Wire()
+        interception = handshakes.Interception(contexts.Serving(LEAVES), contexts.reaching(),
+                                               verification.Store(str(tmp_path / "ca.pem")), verify)
+        self.listener = Listener()
+        if server:
+            SecureLink(self.right.ends[1], contexts.Serving(there).choosing(shown, "pop.example"), self.settled, server_side=True)
+        self.handshakes = handshakes.Handshakes(interception, host, self.left.ends[1], self.right.ends[0],
+                                                lambda *what: self.ours.append(what), self.ours.append)
+        self.handshakes.begin(client, server)
+        if client:
+            SecureLink(self.left.ends[0], trusting or contexts.reaching(), self.settled, "pop.example")
+        for _ in range(6):
+            self.left.run()
+            self.right.run()
+
+    def settled(self, link: SecureLink, outcome: object) -> None:
+        self.outcomes.append(outcome)
+        link.owner = self.listener
+
+
+@pytest.mark.parametrize("client", [True, False])
+@pytest.mark.parametrize("server", [True, False])
+def test_each_leg_is_in_tls_or_not(tmp_path, client: bool, server: bool) -> None:
+    session = Session(tmp_path, client, server)
+    (ours,) = session.ours
+    assert [isinstance(link, SecureLink) for link in ours[:2]] == [client, server]
+    assert [leg is not None for leg in ours[2:]] == [client, server]
+    assert len(session.outcomes) == client + server
+    assert all(isinstance(outcome, Secured) for outcome in session.outcomes)
+
+
+@pytest.mark.parametrize(("more", "expected"), [
+    ({"shown": server_certificate(["pop.example"], expired=True)}, "expired"), ({"host": "other.example"}, "wrong_name")])
+def test_a_server_that_is_not_right(tmp_path, more: dict, expected: str) -> None:
+    session = Session(tmp_path, True, True, **more)
+    (failed,) = session.ours
+    assert not failed.client
+    assert expected in failed.reason
+    assert "--upstream-verify warn" in failed.reason
+    assert session.left.ends[1].aborted
+    assert session.right.ends[0].aborted
+    assert session.left.ends[1].octets == b"", "the client was shown something"
+    for verify, problems in (("warn", [expected]), ("off", [])):
+        (ours,) = Session(tmp_path, True, True, verify=verify, **more).ours
+        assert [problem.name for problem in ours[3].problems] == problems
+
+
+def test_a_client_that_does_not_know_the_authority_is_told_how(tmp_path) -> None:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    trusting.maximum_version = ssl.TLSVersion.TLSv1_2
+    session = Session(tmp_path, True, True, trusting=trusting)
+    failed = session.ours[-1]
+    assert failed.client
+    assert "mailspy ca install-help" in failed.reason
+
+
+def test_a_handshake_that_takes_too_long(tmp_path) -> None:
+    wires = Wire(), Wire()
+    told: list[object] = []
+    interception = handshakes.Interception(contexts.Serving(LEAVES), contexts.reaching(), verification.Store())
+    waiting = handshakes.Handshakes(interception, "pop.example", wires[0].ends[1], wires[1].ends[0],
+                                    lambda *what: pytest.fail("done"), told.append)
+    waiting.begin(True, True)
+    waiting.give_up("no handshake within 30 s")
+    waiting.give_up("again")
+    assert [one.reason for one in told] == ["no handshake within 30 s"]
+    assert wires[0].ends[1].aborted
+    assert wires[1].ends[0].aborted

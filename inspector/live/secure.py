@@ -3,8 +3,9 @@
 It works on memory (`ssl.MemoryBIO`), so that it stands on any plane; it costs a third of what pyOpenSSL costs a small record, and
 keeps half-closes, which Twisted's own layer loses.
 
-Rules.  Nothing is told before the handshake is done.  The end of one direction is close_notify, then FIN; a FIN alone is told as
-the end too, and remembered as `truncated`.  Octets that came before TLS never get here.
+Rules.  Nothing is told before the handshake is done, and after it nothing more is read until somebody starts to listen.  The end
+of one direction is close_notify, then FIN; a FIN alone is told as the end too, and remembered as `truncated`.  Octets that came
+before TLS never get here.
 
 Knows links and `ssl`.  Must not know flows, certificates or whom to trust.
 """
@@ -82,6 +83,7 @@ class SecureLink:
         inner.owner = self
         if not server_side:
             self._shake()
+        inner.start()
 
     # What the link below tells
 
@@ -131,11 +133,10 @@ class SecureLink:
             return
         self._flush()
         self._shaken = True
+        self._inner.pause()
         tls = self._tls
         self._settle(Secured(tls.version() or "", (tls.cipher() or ("",))[0], tls.selected_alpn_protocol() or "", _chain(tls),
                              bool(tls.session_reused), now() - self._begun))
-        if not self._over:
-            self._read()
 
     def _refused(self, reason: str, theirs: bool) -> None:
         if not self._over:
@@ -198,10 +199,9 @@ class SecureLink:
         return self._flush()
 
     def start(self) -> None:
-        """Begins to read; what has come with the handshake is told."""
-        self._inner.start()
-        if self._shaken:
-            self._read()
+        """Begins to tell what comes, and what has come with the handshake."""
+        self._inner.resume()
+        self._read()
 
     def pause(self) -> None:
         """Reads no more for now."""

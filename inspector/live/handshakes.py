@@ -1,0 +1,157 @@
+"""The handshakes of a session that mailspy looks into: the server's first, so that the client is shown what the server is.
+
+Rules.  A leg is in TLS or in the clear as it was asked for, and never falls back.  A server that is not what it should be gets no
+octet of the client's, unless the user has said otherwise.  When one leg fails, both are closed, and it is told which, whose word
+it was, and what to do.
+
+Knows links, contexts and verification.  Must not know flows or sockets.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from inspector.live.link import Link
+from inspector.live.secure import Refused, Secured, SecureLink
+from inspector.text import sanitise
+from inspector.tls.contexts import Serving
+from inspector.tls.verification import Problem, Store
+
+ON, WARN, OFF = "on", "warn", "off"
+VERIFY: Final = (ON, WARN, OFF)
+"""What follows from a server's certificate that is not right: no session, a finding, nothing."""
+
+MEND: Final = {
+    "unknown_authority": "if you trust who has signed it, name that authority by --upstream-ca FILE",
+    "self_signed": "if it is the server's own, name it by --upstream-ca FILE",
+    "wrong_name": "is the server reached under another name? --upstream takes the one that it has",
+    "expired": "its operator must renew it",
+    "not_yet_valid": "is the clock right?",
+}
+ANYWAY: Final = "--upstream-verify warn goes on all the same"
+UNTRUSTED: Final = frozenset({"unknown ca", "certificate unknown", "bad certificate", "unsupported certificate"})
+"""Alerts of a client that does not know our authority."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interception:
+    """With what mailspy looks into TLS."""
+
+    serving: Serving
+    reaching: ssl.SSLContext
+    store: Store
+    verify: str = ON
+
+
+class Leg(NamedTuple):
+    """How one side of a session is in TLS."""
+
+    secured: Secured
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with what the server has shown."""
+
+
+class Failed(NamedTuple):
+    """Why there is no session."""
+
+    client: bool
+    """It was the client's leg."""
+    reason: str
+    """What, whose word it was, and what to do."""
+
+
+class Handshakes:
+    """Those of one session."""
+
+    def __init__(self, interception: Interception, host: str, client: Link, server: Link,
+                 done: Callable[[Link, Link, Leg | None, Leg | None], None], failed: Callable[[Failed], None]) -> None:
+        """`done` gets the links to relay between, the client's first, and how each is in TLS; `failed` is told why not, and the
+        links are closed then.  `host`: whom the server's certificate must be for."""
+        self._interception = interception
+        self._host = host
+        self._client = client
+        self._server = server
+        self._done = done
+        self._failed = failed
+        self._client_secret = False
+        self._at_client = False
+        """The server's leg is done."""
+        self._server_leg: Leg | None = None
+        self._over = False
+
+    def begin(self, client: bool, server: bool) -> None:
+        """Which of the legs are in TLS."""
+        self._client_secret = client
+        if server:
+            name = None if _is_address(self._host) else self._host
+            SecureLink(self._server, self._interception.reaching, self._server_settled, name)
+        else:
+            self._greet_client()
+
+    def give_up(self, reason: str) -> None:
+        """It takes too long, or mailspy stops."""
+        if not self._over:
+            self._fail(self._at_client, reason)
+
+    def _server_settled(self, link: SecureLink, outcome: Secured | Refused) -> None:
+        if self._over:
+            return
+        if isinstance(outcome, Refused):
+            self._fail(False, f"{_said(outcome, 'server')}; does it speak TLS on this port?")
+            return
+        verify = self._interception.verify
+        problems = () if verify == OFF else tuple(self._interception.store.problems(outcome.chain, self._host))
+        self._server = link
+        if problems and verify == ON:
+            first = problems[0]
+            told = [f"{problem.name}: {problem.detail}" for problem in problems]
+            mend = [MEND[first.name]] if first.name in MEND else []
+            self._fail(False, sanitise(f"the server's certificate: {'; '.join([*told, *mend, ANYWAY])}"))
+            return
+        self._server_leg = Leg(outcome, problems)
+        self._greet_client()
+
+    def _greet_client(self) -> None:
+        self._at_client = True
+        if not self._client_secret:
+            self._finish(self._client, None)
+            return
+        real = self._server_leg.secured.chain[:1] if self._server_leg is not None else ()
+        context = self._interception.serving.choosing(real[0] if real else None, self._host)
+        SecureLink(self._client, context, self._client_settled, server_side=True)
+
+    def _client_settled(self, link: SecureLink, outcome: Secured | Refused) -> None:
+        if self._over:
+            return
+        if isinstance(outcome, Refused):
+            more = "; it does not know our authority: `mailspy ca install-help`" if outcome.theirs and any(
+                word in outcome.reason for word in UNTRUSTED) else ""
+            self._fail(True, _said(outcome, "client") + more)
+        else:
+            self._finish(link, Leg(outcome))
+
+    def _finish(self, client: Link, leg: Leg | None) -> None:
+        self._over = True
+        self._done(client, self._server, leg, self._server_leg)
+
+    def _fail(self, client: bool, reason: str) -> None:
+        self._over = True
+        self._client.abort()
+        self._server.abort()
+        self._failed(Failed(client, reason))
+
+
+def _said(outcome: Refused, who: str) -> str:
+    return f"the {who} refuses: {outcome.reason}" if outcome.theirs else f"no TLS with the {who}: {outcome.reason}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
