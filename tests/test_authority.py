@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import NameOID
+from test_cli import _nobodys_settings  # noqa: F401 - nobody's settings here either
 
 from inspector.cli import main
 from inspector.errors import OptionError
