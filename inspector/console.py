@@ -201,7 +201,7 @@ class View:
     def flow_opened(self, flow: Flow) -> str:
         """A flow begins: who speaks to whom."""
         known = flow.protocol or "protocol to be told from the greeting"
-        who = f"{flow.client} → {flow.server}, {known}"
+        who = f"{flow.client} → {flow.server}, {known}{' in TLS' if flow.secure else ''}"
         return self._where.opened(self._ink(BOLD, f"flow {flow.number} opened: {sanitise(who)}") + "\n")
 
     def flow_closed(self, flow: Flow, reason: str) -> str:

@@ -58,7 +58,8 @@ class JsonRecord:
 
     def flow_opened(self, flow: Flow) -> None:
         """Writes that a flow begins."""
-        self._object("flow_opened", flow, flow.opened, {"client": str(flow.client), "server": str(flow.server)})
+        ends: dict[str, object] = {"client": str(flow.client), "server": str(flow.server)}
+        self._object("flow_opened", flow, flow.opened, {**ends, "tls": True} if flow.secure else ends)
 
     def flow_closed(self, flow: Flow, reason: str) -> None:
         """Writes that a flow is over."""

@@ -87,6 +87,8 @@ class Flow:
     """When it was over, in microseconds since the epoch; 0 while it is open."""
     missing: int = 0
     """Octets so far that crossed and are not in the capture that is read."""
+    secure: bool = False
+    """It crosses in TLS on both sides, from its first octet, and is seen in the clear."""
 
 
 class PDU:

@@ -92,8 +92,8 @@ class Session:
         """Who is logged in, where that crossed in the clear; else empty."""
         self.authenticated = False
         """SMTP: the server has accepted the client's AUTH."""
-        self.tls = False
-        """TLS has been agreed on: what follows cannot be read."""
+        self.tls = flow.secure
+        """TLS has been agreed on: what follows cannot be read, unless it is unveiled."""
         self.taint = 0
         """Up to this offset of the client's stream every line is taken for secret: it came before the answer to AUTH."""
         self.gate: Gate | None = None
@@ -110,8 +110,8 @@ class Session:
         """Octets of the body in hand are missing."""
         self.joined = False
         """The capture begins in the middle of the flow, and no command has come since: replies may answer what is not in it."""
-        self.unveiled = False
-        """The client goes on in the clear after TLS was agreed on."""
+        self.unveiled = flow.secure
+        """TLS was agreed on, and what crosses in it is seen in the clear."""
         self.doubtful: Exchange | None = None
         """The last exchange whose reply may be in a gap."""
 

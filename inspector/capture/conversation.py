@@ -103,7 +103,7 @@ class Conversation:
     def __init__(self, flow: Flow, taken: set[Path]) -> None:
         """`taken` are the paths of other flows, to be kept apart from."""
         client, server = _packed(flow.client.host), _packed(flow.server.host)
-        described = _described(flow.server.port, flow.protocol, len(client) - len(server))
+        described = _described(flow.server.port, flow.protocol, len(client) - len(server), flow.secure)
         client, server = _widened(client, server), _widened(server, client)
         self.path = _free(flow, client, server, taken)
         shape = Frame4 if len(client) == 4 else Frame6
@@ -137,9 +137,9 @@ _PLAIN_OPTIONS: Final = _aligned(frame.MSS + frame.WINDOW_SCALE)
 
 
 @lru_cache(maxsize=256)
-def _described(port: int, protocol: str, wider: int) -> bytes:
+def _described(port: int, protocol: str, wider: int, secure: bool) -> bytes:
     """The options of a SYN, the marker among them; `wider` is below 0 where the client was mapped, above for the server."""
-    told = marker.Marker(port, protocol, wider < 0, wider > 0)
+    told = marker.Marker(port, protocol, wider < 0, wider > 0, secure)
     return _aligned(frame.MSS + frame.WINDOW_SCALE + marker.pack(told))
 
 

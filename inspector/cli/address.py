@@ -15,10 +15,13 @@ from inspector.config import hint
 from inspector.errors import OptionError
 from inspector.pdu import Address
 from inspector.protocol import Protocol, by_name, by_port
+from inspector.recognition import TLS_PORTS
 
 LOCAL: Final = "127.0.0.1"
-LATER: Final = ("imap", "imaps", "pop3s", "smtps")
+LATER: Final = ("imap", "imaps")
 """Schemes that mailspy does not read yet."""
+SECURE: Final = {name: port for port, name in TLS_PORTS.items()}
+"""Schemes with TLS from the first octet (RFC 8314 §3), and their ports."""
 
 _HOST_PORT: Final = re.compile(r"(?:\[(?P<bracketed>[^\[\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?")
 _NAME: Final = re.compile(r"[^\s/@?#:\[\]\\%\x00-\x20\x7f]{1,253}")
@@ -28,9 +31,19 @@ class Upstream(NamedTuple):
     """A server, as typed."""
 
     scheme: str
-    """Empty when none was given."""
+    """Empty when none was given; without the s of `pop3s`."""
     host: str
     port: int
+    tls: bool = False
+    """In TLS from the first octet."""
+
+
+class Listener(NamedTuple):
+    """Where to listen, as typed."""
+
+    scheme: str
+    address: Address
+    tls: bool
 
 
 class Path(NamedTuple):
@@ -41,11 +54,32 @@ class Path(NamedTuple):
     port: int
     protocol: str
     """Empty: to be told from the greeting."""
+    client_tls: bool = False
+    server_tls: bool = False
+    """Which legs are in TLS from their first octet."""
 
 
-def parse_listen(text: str) -> Address:
+def parse_listener(text: str, protocols: Sequence[Protocol]) -> Listener:
+    """`1110`, `pop3s://:1995`.  Raises OptionError."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return Listener("", parse_listen(text), False)
+    name, tls = _scheme(f"--listen {text}", scheme.lower(), by_name(protocols))
+    return Listener(name, parse_listen(rest, f"--listen {text}"), tls)
+
+
+def _scheme(where: str, scheme: str, known: dict[str, Protocol]) -> tuple[str, bool]:
+    """The protocol of a scheme, and whether it is in TLS.  Raises OptionError."""
+    if scheme in known:
+        return scheme, False
+    if scheme in SECURE and scheme[:-1] in known:
+        return scheme[:-1], True
+    raise OptionError(f"{where}: {_unknown_scheme(scheme, known)}")
+
+
+def parse_listen(text: str, where: str = "") -> Address:
     """`1110`, `:1110`, `127.0.0.1:1110`, `[::1]:1110`.  Raises OptionError."""
-    where = f"--listen {text}"
+    where = where or f"--listen {text}"
     bare = f":{text}" if text.isdigit() else text
     match = _HOST_PORT.fullmatch(bare)
     if match is None or match["port"] is None:
@@ -73,10 +107,9 @@ def parse_upstream(text: str, protocols: Sequence[Protocol], forced: str = "", o
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "", text
-    scheme = scheme.lower()
     known = by_name(protocols)
-    if separator and scheme not in known:
-        raise OptionError(f"{where}: {_unknown_scheme(scheme, known)}")
+    written = scheme.lower()
+    scheme, tls = _scheme(where, written, known) if separator else ("", False)
     match = _HOST_PORT.fullmatch(rest.removesuffix("/"))
     host = (match["bracketed"] or match["host"]) if match else ""
     if match is None or not host or not (match["bracketed"] or _NAME.fullmatch(host)):
@@ -85,7 +118,9 @@ def parse_upstream(text: str, protocols: Sequence[Protocol], forced: str = "", o
     if match["bracketed"]:
         _check_v6(where, host)
     if match["port"] is not None:
-        return Upstream(scheme, host, port_number(where, match["port"]))
+        return Upstream(scheme, host, port_number(where, match["port"]), tls)
+    if tls:
+        return Upstream(scheme, host, SECURE[written], True)
     told = known.get(scheme or forced)
     if told is None or not told.ports:
         raise OptionError(f"{where}: which port? Write {rest}:110, or pop3://{rest}")
@@ -116,8 +151,11 @@ def make_paths(listens: Sequence[str], upstreams: Sequence[str], protocol: str,
                           "in the same order: --listen 1110 --upstream pop.example:110")
     paths: list[Path] = []
     for listen, upstream in zip(listens, upstreams, strict=True):
-        scheme, host, port = parse_upstream(upstream, protocols, protocol)
-        paths.append(Path(parse_listen(listen), host, port, protocol or scheme or by_port(protocols, port)))
+        client, server = parse_listener(listen, protocols), parse_upstream(upstream, protocols, protocol)
+        if client.scheme and server.scheme and client.scheme != server.scheme:
+            raise OptionError(f"--listen {listen} and --upstream {upstream}: two protocols; mailspy translates none")
+        told = protocol or server.scheme or client.scheme or by_port(protocols, server.port)
+        paths.append(Path(client.address, server.host, server.port, told, client.tls, server.tls))
     check_apart(paths)
     return paths
 

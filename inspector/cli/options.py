@@ -19,6 +19,11 @@ LIVE: Final = (
     Option("connect-timeout", "seconds to reach the server", float, 30.0, "SECONDS"),
     Option("drain", "seconds that open sessions have to finish after Ctrl-C", float, 5.0, "SECONDS"),
     Option("max-sessions", "sessions at a time; 0 for as many as the system allows", int, 0, "N"),
+    Option("upstream-ca", "the authorities that servers' certificates must be from; else the system's", metavar="FILE"),
+    Option("upstream-verify", "when a server's certificate is not right: on (no session), warn or off", str, "on", "HOW"),
+    Option("client-cert", "a certificate with its key, shown to servers that ask for one", metavar="FILE"),
+    Option("tls-legacy", "also TLS 1.0 and 1.1, on both legs", bool, False),
+    Option("ca-dir", "the folder of our own authority: `mailspy ca`", metavar="DIR"),
     Option("transport", "what moves the octets: epoll or twisted", metavar="NAME"),
     Option("read", "the same as `mailspy replay FILE`", metavar="FILE", multiple=True),
 )
@@ -111,6 +116,7 @@ HIDDEN: Final = frozenset({"transport"})
 NOT_IN_FILES: Final = frozenset({"config", "read"})
 """Options that only the command line takes."""
 CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted"), "envelope": ("headers", "json"),
+                  "upstream-verify": ("on", "warn", "off"),
                   "ladder": ("svg", "html", "mermaid"), "report": ("html",)}
 LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "jobs": 1,
                 "sessions": 1, "lines": 8, "timeout": 0.001}

@@ -30,7 +30,9 @@ Values = dict[str, Any]
 
 def relay_test(setup: Setup, values: Values) -> int:
     """Asks the server in each form; exit code 1 when it would relay what it must not."""
-    scheme, host, port = parse_upstream(values["server"], setup.protocols, "smtp", "relay-test")
+    scheme, host, port, tls = parse_upstream(values["server"], setup.protocols, "smtp", "relay-test")
+    if tls:
+        raise OptionError(f"relay-test {values['server']}: asks in the clear only, as a stranger would on port 25")
     if scheme not in ("", "smtp"):
         raise OptionError(f"relay-test {values['server']}: only SMTP servers relay; write smtp://{host} or {host}:25")
     sender, (user, there) = values["sender"], _address("--recipient", values["recipient"])

@@ -17,6 +17,8 @@ IDENTIFIER: Final = b"mspy"
 CLIENT_MAPPED: Final = 1
 SERVER_MAPPED: Final = 2
 """Flags: the address is IPv4 and stands as `::ffff:a.b.c.d` only because the other one is IPv6."""
+SECURE: Final = 4
+"""Flag: what is in the capture crossed in TLS, on both sides."""
 LONGEST_NAME: Final = 22
 
 _FIXED: Final = Struct(">BB4sBH")
@@ -33,12 +35,13 @@ class Marker(NamedTuple):
     """Empty where it was not known when the flow was opened."""
     client_mapped: bool = False
     server_mapped: bool = False
+    secure: bool = False
 
 
 def pack(marker: Marker) -> bytes:
     """The option, at most 31 octets: a name is cut at `LONGEST_NAME`."""
     name = marker.protocol.encode("ascii", "replace")[:LONGEST_NAME]
-    flags = marker.client_mapped * CLIENT_MAPPED | marker.server_mapped * SERVER_MAPPED
+    flags = marker.client_mapped * CLIENT_MAPPED | marker.server_mapped * SERVER_MAPPED | marker.secure * SECURE
     return _FIXED.pack(KIND, _FIXED.size + len(name), IDENTIFIER, flags, marker.port & 0xFFFF) + name
 
 
@@ -64,4 +67,4 @@ def _unpack(raw: bytes) -> Marker:
     _kind, _length, _identifier, flags, port = _FIXED.unpack_from(raw)
     name = raw[_FIXED.size :].decode("ascii", "replace")
     protocol = name if name.isalnum() and name.isascii() else ""
-    return Marker(port, protocol, bool(flags & CLIENT_MAPPED), bool(flags & SERVER_MAPPED))
+    return Marker(port, protocol, bool(flags & CLIENT_MAPPED), bool(flags & SERVER_MAPPED), bool(flags & SECURE))

@@ -17,9 +17,10 @@ from typing import Final, NamedTuple
 
 from inspector.live.link import Link
 from inspector.live.secure import Refused, Secured, SecureLink
+from inspector.pdu import Finding
 from inspector.text import sanitise
 from inspector.tls.contexts import Serving
-from inspector.tls.verification import Problem, Store
+from inspector.tls.verification import Problem, Store, facts_of
 
 ON, WARN, OFF = "on", "warn", "off"
 VERIFY: Final = (ON, WARN, OFF)
@@ -54,6 +55,18 @@ class Leg(NamedTuple):
     problems: tuple[Problem, ...] = ()
     """What is wrong with what the server has shown."""
 
+    def finding(self, name: str) -> Finding:
+        """What there is to tell of it."""
+        secured, shown = self.secured, self.secured.chain[:1]
+        names, digest, until = facts_of(shown[0]) if shown else ([], "", "")
+        told = ", ".join([secured.version, secured.cipher, *([f"certificate for {', '.join(names)}"] if shown else []),
+                          *(f"{problem.name}: {problem.detail}" for problem in self.problems)])
+        return Finding("tls", f"{name} leg: {told}", {
+            "leg": name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn, "names": names,
+            "certificate": digest, "valid_until": until, "resumed": secured.resumed, "duration_us": secured.duration,
+            "problems": [{"name": problem.name, "detail": problem.detail} for problem in self.problems],
+        }, "high" if self.problems else "info")
+
 
 class Failed(NamedTuple):
     """Why there is no session."""
@@ -70,7 +83,7 @@ class Handshakes:
     def __init__(self, interception: Interception, host: str, client: Link, server: Link,
                  done: Callable[[Link, Link, Leg | None, Leg | None], None], failed: Callable[[Failed], None]) -> None:
         """`done` gets the links to relay between, the client's first, and how each is in TLS; `failed` is told why not, and the
-        links are closed then.  `host`: whom the server's certificate must be for."""
+        links in TLS are closed then.  `host`: whom the server's certificate must be for."""
         self._interception = interception
         self._host = host
         self._client = client
@@ -140,7 +153,8 @@ class Handshakes:
 
     def _fail(self, client: bool, reason: str) -> None:
         self._over = True
-        self._client.abort()
+        if self._client_secret:
+            self._client.abort()
         self._server.abort()
         self._failed(Failed(client, reason))
 

@@ -25,6 +25,7 @@ from inspector.errors import OptionError
 from inspector.live import reactor as reactors
 from inspector.live.clock import now, step
 from inspector.live.connect import Names, Reaching, Target
+from inspector.live.handshakes import Failed, Handshakes, Interception, Leg
 from inspector.live.link import Link, Listening, Plane
 from inspector.live.outbox import Outbox
 from inspector.live.relay import JudgedRelay, Relay
@@ -56,6 +57,9 @@ class Route:
     port: int
     protocol: str = ""
     """Empty: to be told from the greeting."""
+    client_tls: bool = False
+    server_tls: bool = False
+    """Which legs are in TLS from their first octet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,9 @@ class Service:
     """The proxy while it runs."""
 
     def __init__(self, reactor: Any, plane: Plane, pipeline: Pipeline, capture: CaptureWriter | None, keep_secrets: bool,
-                 settings: Settings, notice: Notice, outputs: Outputs | None = None) -> None:
+                 settings: Settings, notice: Notice, outputs: Outputs | None = None,
+                 interception: Interception | None = None) -> None:
+        """`interception`: needed where a route has a leg in TLS."""
         self.reactor = reactor
         self.plane = plane
         self.pipeline = pipeline
@@ -107,6 +113,9 @@ class Service:
         """Called when the last session ends while the service stops."""
         self._relays: set[Relay] = set()
         self._reaching: set[Reaching] = set()
+        self._interception = interception
+        self._securing: dict[Handshakes, Any] = {}
+        """Handshakes under way, each with the timer that ends it."""
         self._outbox = Outbox(capture) if capture is not None and plane.gathers else None
         if self._outbox is not None:
             plane.turned = self._outbox.flush
@@ -121,7 +130,7 @@ class Service:
     @property
     def sessions(self) -> int:
         """How many sessions there are, those being connected included."""
-        return len(self._relays) + len(self._reaching)
+        return len(self._relays) + len(self._reaching) + len(self._securing)
 
     def listen(self, route: Route) -> Listening:
         """Begins to serve a route.  Raises OptionError, saying the way out."""
@@ -163,20 +172,70 @@ class Service:
 
     def _connected(self, reaching: Reaching, link: Link, server: Link, route: Route) -> None:
         self._reaching.discard(reaching)
-        self._relay(link, server, server.peer, route).start()
+        if route.client_tls or route.server_tls:
+            self._secure(link, server, route)
+        else:
+            self._relay(link, server, server.peer, route).start()
+
+    def _secure(self, link: Link, server: Link, route: Route) -> None:
+        """Legs in TLS: the handshakes come first."""
+        assert self._interception is not None
+        address = server.peer
+
+        def done(client: Link, server: Link, *legs: Leg | None) -> None:
+            self._settled(handshakes)
+            relay = self._relay(client, server, address, route, all(legs))
+            self._tell_legs(relay, *legs)
+            relay.start()
+
+        def failed(failure: Failed) -> None:
+            self._settled(handshakes)
+            self._insecure(link, address, failure, route)
+
+        handshakes = Handshakes(self._interception, route.host, link, server, done, failed)
+        seconds = self.settings.connect_timeout
+        self._securing[handshakes] = self.reactor.callLater(seconds, handshakes.give_up, f"no handshake within {seconds:g} s")
+        handshakes.begin(route.client_tls, route.server_tls)
+
+    def _settled(self, handshakes: Handshakes) -> None:
+        timer = self._securing.pop(handshakes, None)
+        if timer is not None and timer.active():
+            timer.cancel()
+        self._room()
+
+    def _tell_legs(self, relay: Relay, client: Leg | None, server: Leg | None) -> None:
+        session = relay.inspector.session
+        if session is not None:
+            for name, leg in (("server", server), ("client", client)):
+                if leg is not None:
+                    session.report(leg.finding(name))
+
+    def _insecure(self, link: Link, address: Address, failure: Failed, route: Route) -> None:
+        """No session: the leg is told, and whose word it was; a client in the clear is told too."""
+        who = f"{link.peer}: " if failure.client else f"{route.host}:{route.port}: "
+        self.notice(f"{who}{failure.reason}")
+        if not route.client_tls:
+            self._refuse(link, address, "no TLS with the server", route)
 
     def _unreachable(self, reaching: Reaching, link: Link, address: Address, reason: str, route: Route) -> None:
         self._reaching.discard(reaching)
         self.notice(f"{route.host}:{route.port} cannot be reached: {reason}; is it up? `mailspy demo` needs no server")
+        if route.client_tls:
+            link.abort()
+            self._room()
+        else:
+            self._refuse(link, address, f"server cannot be reached: {reason}", route)
+
+    def _refuse(self, link: Link, address: Address, reason: str, route: Route) -> None:
+        """Tells a client in its protocol that there is no server."""
         protocol = self.pipeline.protocols.get(route.protocol)
         relay = self._relay(link, None, address, route)
-        relay.refuse(protocol.unavailable.replace(b"%s", b"server cannot be reached: " + reason.encode("ascii", "replace"))
-                     if protocol else b"")
+        relay.refuse(protocol.unavailable.replace(b"%s", reason.encode("ascii", "replace")) if protocol else b"")
         self.reactor.callLater(FAREWELL, relay.stop)
 
-    def _relay(self, link: Link, server: Link | None, address: Address, route: Route) -> Relay:
+    def _relay(self, link: Link, server: Link | None, address: Address, route: Route, secure: bool = False) -> Relay:
         self.flows += 1
-        flow = Flow(self.flows, link.peer, address, now(), route.protocol)
+        flow = Flow(self.flows, link.peer, address, now(), route.protocol, secure=secure)
         make = Relay if server is None else self._make
         relay = make(self.pipeline.open(flow), link, server, self.capture, self.keep_secrets, self._over, self._outbox)
         self._relays.add(relay)
@@ -184,6 +243,10 @@ class Service:
 
     def _over(self, relay: Relay) -> None:
         self._relays.discard(relay)
+        self._room()
+
+    def _room(self) -> None:
+        """There is a session less."""
         if self._stopping:
             if not self._relays and self.idle is not None:
                 self.idle()
@@ -229,6 +292,8 @@ class Service:
         for reaching in list(self._reaching):
             reaching.cancel()
         self._reaching.clear()
+        for handshakes in list(self._securing):
+            handshakes.give_up("mailspy is stopping")
 
     def abort(self) -> None:
         """Ends every session at once."""
@@ -316,12 +381,12 @@ def stop(reactor: Any) -> None:
 
 
 def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | None, keep_secrets: bool, settings: Settings,
-        notice: Notice, outputs: Outputs | None = None) -> int:
+        notice: Notice, outputs: Outputs | None = None, interception: Interception | None = None) -> int:
     """Serves the routes until a signal; returns the exit code.  Raises OptionError."""
     reactor = reactors.install()
     reactors.raise_descriptor_limit()
     service = Service(reactor, make_plane(reactor, settings.transport), pipeline, capture, keep_secrets, settings, notice,
-                      outputs)
+                      outputs, interception)
     ending = Ending(service, reactor)
     try:
         ending.handle()
@@ -330,8 +395,9 @@ def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | No
             if not is_loopback(listening.address.host):
                 notice(f"warning: {listening.address} can be reached from other machines; whoever reaches it reaches "
                        f"{route.host} through it")
-            notice(f"listening on {listening.address}, upstream {route.protocol or 'protocol from the greeting'}"
-                   f" {Address(route.host, route.port)}")
+            notice(f"listening on {listening.address}{' in TLS' if route.client_tls else ''}, upstream "
+                   f"{route.protocol or 'protocol from the greeting'} {Address(route.host, route.port)}"
+                   f"{' in TLS' if route.server_tls else ''}")
         service.start()
         reactor.addSystemEventTrigger("before", "shutdown", service.abort)
         heap.calm()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -106,6 +107,16 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def facts_of(der: bytes) -> tuple[list[str], str, str]:
+    """Of a certificate: its names, SHA-256 and end of validity, as `2026-11-23T00:00:00Z`; empty what cannot be told."""
+    digest = sha256(der).hexdigest()
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        return names_of(certificate), digest, f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+    except ValueError:
+        return [], digest, ""
 
 
 def names_of(certificate: x509.Certificate) -> list[str]:

@@ -220,7 +220,8 @@ service pop3-login {{
     port = {pop3}
   }}
   inet_listener pop3s {{
-    port = 0
+    port = {pop3s}
+    ssl = yes
   }}
   service_count = 0
   client_limit = 1000
@@ -265,6 +266,7 @@ class Dovecot:
             missing(f"written for the configuration of Dovecot 2.3, not of {version.strip()}")
         self.folder = folder
         self.pop3 = Endpoint("pop3", free_port())
+        self.pop3s = Endpoint("pop3s", free_port())
         self.lmtp = Endpoint("lmtp", free_port())
         self.sasl_port = free_port()
         (folder / "homes").mkdir()
@@ -272,9 +274,9 @@ class Dovecot:
         (folder / "users").write_text("".join(f"{user}:{{PLAIN}}{secret}\n" for user, secret in USERS.items()))
         (folder / "dovecot.conf").write_text(_DOVECOT.format(
             folder=folder, certificate=pair[0], key=pair[1], uid=_NOBODY,
-            pop3=self.pop3.port, lmtp=self.lmtp.port, sasl=self.sasl_port))
+            pop3=self.pop3.port, pop3s=self.pop3s.port, lmtp=self.lmtp.port, sasl=self.sasl_port))
         self.daemon = Daemon([command, "-F", "-c", str(folder / "dovecot.conf")],
-                             [self.pop3.port, self.lmtp.port, self.sasl_port], folder / "dovecot.log")
+                             [self.pop3.port, self.pop3s.port, self.lmtp.port, self.sasl_port], folder / "dovecot.log")
 
     def maildrop(self, user: str, *messages: bytes) -> None:
         """The user's mailbox holds exactly these messages, their UIDLs always the same."""
