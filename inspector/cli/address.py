@@ -137,7 +137,8 @@ def _check_v6(where: str, host: str) -> None:
 def _unknown_scheme(scheme: str, known: dict[str, Protocol]) -> str:
     if scheme in LATER:
         return f"{scheme} comes in a later version; mailspy reads {', '.join(known)}"
-    return f"unknown scheme {scheme or '(empty)'}{hint(scheme, known)}; mailspy reads {', '.join(known)}"
+    every = [*known, *(name for name in SECURE if name[:-1] in known)]
+    return f"unknown scheme {scheme or '(empty)'}{hint(scheme, every)}; mailspy reads {', '.join(every)}"
 
 
 def make_paths(listens: Sequence[str], upstreams: Sequence[str], protocol: str,

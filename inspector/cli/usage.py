@@ -22,7 +22,7 @@ mailspy stands between mail client and server and explains every step.
 
 Live:
   --listen [HOST:]PORT               where clients connect [127.0.0.1]
-  --upstream [SCHEME://]HOST[:PORT]  the server behind it: pop3, smtp or lmtp
+  --upstream [SCHEME://]HOST[:PORT]  the server behind it: pop3, pop3s, smtp …
   -w, --write FILE                   save the traffic as pcapng
 Live, replay and demo:
   --json                             JSON lines in place of the annotated view
