@@ -388,3 +388,12 @@ def test_a_handshake_that_takes_too_long(tmp_path) -> None:
     assert [one.reason for one in told] == ["no handshake within 30 s"]
     assert wires[0].ends[1].aborted
     assert wires[1].ends[0].aborted
+
+
+@pytest.mark.parametrize(("host", "name"), [
+    ("pop.example", "pop.example"), ("pop.example.", "pop.example"), ("192.0.2.1", None), ("2001:db8::1", None),
+    ("a" * 70 + ".example", None), (".example", None), ("été.example", "été.example"), ("under_score.example", "under_score.example")])
+def test_whom_a_server_is_asked_for(host: str, name: str | None) -> None:
+    """Whatever can be typed, TLS can be begun with it."""
+    assert handshakes.asked_name(host) == name
+    SecureLink(Wire().ends[0], contexts.reaching(), lambda link, outcome: None, handshakes.asked_name(host))

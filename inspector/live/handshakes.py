@@ -100,8 +100,7 @@ class Handshakes:
         """Which of the legs are in TLS."""
         self._client_secret = client
         if server:
-            name = None if _is_address(self._host) else self._host
-            SecureLink(self._server, self._interception.reaching, self._server_settled, name)
+            SecureLink(self._server, self._interception.reaching, self._server_settled, asked_name(self._host))
         else:
             self._greet_client()
 
@@ -163,9 +162,14 @@ def _said(outcome: Refused, who: str) -> str:
     return f"the {who} refuses: {outcome.reason}" if outcome.theirs else f"no TLS with the {who}: {outcome.reason}"
 
 
-def _is_address(host: str) -> bool:
+def asked_name(host: str) -> str | None:
+    """What a server of that name is asked for (SNI, RFC 6066 §3); None for an address, and for what TLS cannot say."""
+    name = host.rstrip(".")
     try:
-        ipaddress.ip_address(host)
+        ipaddress.ip_address(name)
     except ValueError:
-        return False
-    return True
+        try:
+            return name if name and not name.startswith(".") and name.encode("idna") else None
+        except UnicodeError:
+            return None
+    return None
