@@ -392,7 +392,8 @@ def test_a_handshake_that_takes_too_long(tmp_path) -> None:
 
 @pytest.mark.parametrize(("host", "name"), [
     ("pop.example", "pop.example"), ("pop.example.", "pop.example"), ("192.0.2.1", None), ("2001:db8::1", None),
-    ("a" * 70 + ".example", None), (".example", None), ("été.example", "été.example"), ("under_score.example", "under_score.example")])
+    ("a" * 70 + ".example", None), (".example", None), ("été.example", "été.example"),
+    ("under_score.example", "under_score.example")])
 def test_whom_a_server_is_asked_for(host: str, name: str | None) -> None:
     """Whatever can be typed, TLS can be begun with it."""
     assert handshakes.asked_name(host) == name

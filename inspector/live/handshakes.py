@@ -85,7 +85,7 @@ class Handshakes:
         """`done` gets the links to relay between, the client's first, and how each is in TLS; `failed` is told why not, and the
         links in TLS are closed then.  `host`: whom the server's certificate must be for."""
         self._interception = interception
-        self._host = host
+        self._host = host.rstrip(".")
         self._client = client
         self._server = server
         self._done = done
