@@ -1,9 +1,11 @@
 """Carrying verdicts out: which octets of a flow may leave, and what leaves in their place.
 
-Rules.  Only in use when some plugin judges.  A line leaves when it was judged; a body streams, but for the few octets of its end,
-which wait for the verdict on its message.  What is no longer read is judged once, before it leaves.  An answer in the server's
-place takes its turn among the server's replies, and the session reads it as if the server had sent it: what the session sees is
-what the client sees.
+Rules.  Only in use when some plugin judges, or when TLS that begins in the session concerns us.  A line leaves when it was
+judged; a body streams, but for the few octets of its end, which wait for the verdict on its message.  What is no longer read is
+judged once, before it leaves.  An answer in the server's place takes its turn among the server's replies, and the session reads
+it as if the server had sent it: what the session sees is what the client sees.
+
+The wall: where TLS is agreed on, nothing leaves any more, nor what came with the command or its reply.
 
 Knows a session and its readers.  Must not know sockets or plugins.
 """
@@ -12,11 +14,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from inspector.pdu import C2S, PDU, Kind, Message
+from inspector.pdu import C2S, PDU, Finding, Kind, Message
 from inspector.session import Session
+from inspector.starttls import PASS, Policy, StartTls
 from inspector.verdict import Answer, Close, Forward, Replace, Verdict
 
 _LINES: Final = frozenset({Kind.GREETING, Kind.COMMAND, Kind.REPLY, Kind.CONTINUATION, Kind.SASL_RESPONSE})
+_HELLO: Final = b"\x16"
+"""The first octet of a TLS handshake."""
 
 
 HELD: Final = 2
@@ -58,16 +63,30 @@ class Lane:
 class FlowGate:
     """The gate of one flow."""
 
-    __slots__ = ("_answers", "_client", "_server", "closing", "session")
+    __slots__ = ("_agreed", "_answers", "_client", "_listing", "_reply", "_server", "closing", "edits", "hello", "policy",
+                 "session", "starttls")
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy = PASS) -> None:
+        """`policy`: what becomes of TLS that begins in the session."""
         self.session: Session | None = None
         self.closing: Close | None = None
         """The flow is to be ended, with this farewell."""
+        self.starttls: StartTls | None = None
+        """How TLS begins in the protocol, where that concerns us."""
+        self.policy = policy
+        self.edits: list[Finding] = []
+        """What was changed of the server's words, for whoever tells it."""
+        self.hello = b""
+        """What the client has sent after its command and before the reply, and what begins TLS."""
         self._client = Lane()
         self._server = Lane()
         self._answers: dict[int, bytes] = {}
         """Answers that wait for their turn, by the number of the command's PDU."""
+        self._reply = (0, 0)
+        """Where the server's last PDU begins and ends."""
+        self._listing = False
+        """That PDU belongs to a list of capabilities."""
+        self._agreed = False
 
     def came(self, client: bool, data: bytes) -> None:
         """Octets have come; the session reads them next."""
@@ -78,10 +97,20 @@ class FlowGate:
         lane = self._client if client else self._server
         session = self.session
         if session is not None and self.closing is None:
-            lane.release((session.client if client else session.server).safe)
+            if not self._agreed:
+                lane.release(self._limit(session, client))
+            elif not client and self.policy.answer is None:
+                lane.release(self._reply[0])
             if len(lane.held) > HELD * session.limits.held:
                 self.closing = Close()
         return lane.take()
+
+    def _limit(self, session: Session, client: bool) -> int:
+        if client:
+            return session.client.safe
+        if self._listing and self.policy.offered is not None and session.server.in_body:
+            return session.server.offset
+        return session.server.safe
 
     def forget(self) -> None:
         """The flow is closing: what has come from the server and not left never will.  The session reads the farewell next."""
@@ -101,6 +130,8 @@ class FlowGate:
     def _rule_line(self, pdu: PDU, verdict: Replace | Answer) -> None:
         client = pdu.direction is C2S
         lane = self._client if client else self._server
+        if pdu.offset < lane.base:
+            return  # it has been ruled upon
         lane.release(pdu.offset)
         lane.drop(pdu.size)
         if isinstance(verdict, Replace) or not client:
@@ -122,3 +153,84 @@ class FlowGate:
             lane.base += len(raw)
             reader.offset += len(raw)
             session.server_line(raw, len(raw))
+
+    # TLS that begins in the session
+
+    def passing(self, pdu: PDU) -> None:
+        """A PDU was cut off: is it about TLS?"""
+        starttls, policy = self.starttls, self.policy
+        if starttls is None:
+            return
+        if pdu.direction is C2S:
+            if policy.answer is not None and pdu.verb == starttls.verb and pdu.kind is Kind.COMMAND:
+                self._rule_line(pdu, Answer(starttls.accepted if policy.answer else starttls.refused))
+            return
+        self._reply = (pdu.offset, pdu.offset + pdu.size)
+        self._listing = pdu.verb in starttls.lists
+        if self._listing and policy.offered is not None and starttls.in_list(pdu):
+            self._edit(pdu, starttls, policy.offered)
+
+    def _edit(self, pdu: PDU, starttls: StartTls, offered: bool) -> None:
+        edited = starttls.edited(pdu.raw, offered)
+        if edited != pdu.raw:
+            self._rule_line(pdu, Replace(edited))
+            how = "offers" if offered else "hides"
+            self.edits.append(Finding("tls_edit", f"mailspy {how} {starttls.verb} in the answer to {pdu.verb}", {
+                "capability": starttls.verb, "offered": offered, "command": pdu.verb}))
+
+    def tls_agreed(self) -> None:
+        """TLS begins; from here on nothing leaves."""
+        self._agreed = self.policy.seen
+
+    @property
+    def agreed(self) -> bool:
+        """Whether TLS begins, and is ours to begin."""
+        return self._agreed
+
+    def take_hello(self) -> bytes:
+        """Takes away what the client has sent of its handshake before the reply to its command: none of it is the session's."""
+        session = self.session
+        if not self.policy.seen or session is None or not session.client.held or not self._asked(session):
+            return b""
+        reader = session.client
+        held = b"".join(piece for _, piece in reader.held)
+        if not (self.hello or held.startswith(_HELLO)) or len(self.hello) + len(held) > session.limits.held:
+            return b""
+        reader.held, reader.held_size = [], 0
+        del self._client.held[-len(held):]
+        self.hello += held
+        return held
+
+    def give_hello(self) -> bytes:
+        """There will be no TLS: what was taken away belongs to the session after all."""
+        session = self.session
+        if not self.hello or self._agreed or session is None or session.client.paused:
+            return b""
+        hello, self.hello = self.hello, b""
+        return hello
+
+    def _asked(self, session: Session) -> bool:
+        """Whether the command waits for its reply."""
+        return self.starttls is not None and bool(session.pending) and session.pending[-1].verb == self.starttls.verb
+
+    @property
+    def withheld(self) -> bytes:
+        """Where the server has agreed: its reply, which the client did not get yet, and what came with it."""
+        return bytes(self._server.held) if self._agreed and self.policy.answer is None else b""
+
+    @property
+    def breached(self) -> str:
+        """Who has sent clear text with the command or with its reply: `client`, `server` or nobody."""
+        if self._client.held:
+            return "client"
+        end = self._reply[1] if self.policy.answer is None else 0
+        return "server" if len(self._server.held) > max(0, end - self._server.base) else ""
+
+    def renew(self, policy: Policy) -> None:
+        """The session goes on in TLS: other streams, of which nothing has come."""
+        session = self.session
+        assert session is not None
+        self.policy, self._agreed, self.hello = policy, False, b""
+        for lane, reader in ((self._client, session.client), (self._server, session.server)):
+            lane.held.clear()
+            lane.base = reader.offset

@@ -16,15 +16,16 @@ from inspector.gate import FlowGate
 from inspector.limits import DEFAULT, Limits
 from inspector.machine import Machine, Table
 from inspector.mask import masked, masked_lines
-from inspector.pdu import C2S, PDU, S2C, Direction, Flow
+from inspector.pdu import C2S, PDU, S2C, Direction, Finding, Flow
 from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
 from inspector.reader import Reader
 from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, TLS, TLS_PORTS, Wrapping, foreign, recognised, unwrapped
 from inspector.run import Run, calm
-from inspector.segment import Ended, Event, Gap, Opened, Remark, Reset, Segment
+from inspector.segment import Ended, Event, Gap, Noted, Opened, Remark, Reset, Segment
 from inspector.session import Observer, Session
+from inspector.starttls import PASS
 
 GATHERED: Final = 1 << 24
 """Octets that wait to be read together with others, all flows taken together."""
@@ -58,6 +59,9 @@ class Copier(Interface):
 
     def gap(self, flow: Flow, client: bool, size: int) -> None:
         """Octets are missing."""
+
+    def noted(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int) -> None:
+        """What the live proxy has written down."""
 
     def ended(self, flow: Flow, direction: Direction, time: int) -> None:
         """A direction is over."""
@@ -144,6 +148,8 @@ class Pipeline:
                 inspector.gap(event.direction is C2S, event.size, event.time)
             elif isinstance(event, Remark):
                 inspector.remark(event.name, event.detail, event.time)
+            elif isinstance(event, Noted):
+                inspector.noted(event.findings, event.secured, event.time)
             else:
                 finished = inspector.reset if isinstance(event, Reset) else inspector.end
                 if finished(event.direction, event.time):
@@ -375,6 +381,8 @@ class Inspector:
         if self.session is not None:
             self.session.gate = gate
             gate.session = self.session
+            protocol = self._pipeline.protocols.get(self.flow.protocol)
+            gate.starttls = protocol.starttls if protocol is not None and gate.policy != PASS else None
 
     def comments(self) -> list[str]:
         """What the last segment completed, one line a PDU: its number, direction, phase and text."""
@@ -455,6 +463,21 @@ class Inspector:
         assert self.session is not None
         self.session.time = time
         self.session.anomaly(name, detail)
+
+    def noted(self, findings: Sequence[Finding], secured: bool, time: int) -> None:
+        """What the live proxy knows of the flow, which no octet shows."""
+        self.read_run()
+        self.time = time
+        if self._pipeline.copy is not None:
+            self._pipeline.copy.noted(self.flow, findings, secured, time)
+        session = self.session
+        if session is None or self.flow.closed:
+            return
+        session.time = time
+        try:
+            session.noted(findings, secured)
+        except Exception as error:
+            self._degrade(error)
 
     def end(self, direction: Direction, time: int) -> bool:
         """One direction is over (FIN).  True when the flow is."""

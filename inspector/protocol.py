@@ -12,6 +12,7 @@ from inspector.limits import Limits
 from inspector.machine import Table
 from inspector.pdu import Flow
 from inspector.session import Observer, Session
+from inspector.starttls import StartTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ class Protocol:
     """What the first line of a server begins with; empty when the greeting cannot tell."""
     unavailable: bytes = b""
     """The reply line to a client whose server cannot be reached, `%s` standing for the reason."""
+    starttls: StartTls | None = None
+    """How TLS begins in a session in the clear; None where it cannot."""
 
 
 def by_name(protocols: Iterable[Protocol]) -> dict[str, Protocol]:

@@ -395,6 +395,12 @@ class Reader:
         if data:
             self.opaque(data, 0)
 
+    def renew(self) -> None:
+        """What comes next is another stream, read line by line; nothing is left of the one before."""
+        if self.step in (Reader.record, Reader.record_rest):
+            self.finish()
+            self.step = Reader.line
+
     def finish(self) -> None:
         """The direction is over: whatever is half read becomes a PDU of its own, marked as cut short."""
         step, rest = self.step, self.buffer

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from inspector.pdu import Direction, Flow
+from inspector.pdu import Direction, Finding, Flow
 
 
 class Opened(NamedTuple):
@@ -68,6 +68,16 @@ class Remark(NamedTuple):
     detail: str
 
 
+class Noted(NamedTuple):
+    """What only the live proxy could know of a flow, and has written down: how its legs are in TLS, what it has changed."""
+
+    flow: int
+    time: int
+    findings: tuple[Finding, ...]
+    secured: bool = False
+    """From here on what crosses in TLS is seen in the clear."""
+
+
 class Ended(NamedTuple):
     """That direction will carry nothing more (FIN); the other may."""
 
@@ -84,4 +94,4 @@ class Reset(NamedTuple):
     time: int
 
 
-Event = Opened | Segment | Gap | Remark | Ended | Reset
+Event = Opened | Segment | Gap | Remark | Noted | Ended | Reset

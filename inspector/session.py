@@ -19,7 +19,7 @@ from inspector.pdu import C2S, NOTHING, PDU, S2C, Exchange, Finding, Flow, Kind,
 from inspector.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from inspector.limits import Limits
     from inspector.verdict import Verdict
@@ -55,6 +55,12 @@ class Gate(Protocol):
 
     def rule(self, subject: PDU | Message, verdict: Verdict) -> None:
         """A judge has spoken about the PDU or the message in hand."""
+
+    def passing(self, pdu: PDU) -> None:
+        """A PDU has been cut off; the judges have spoken."""
+
+    def tls_agreed(self) -> None:
+        """The reply that was read last says that TLS begins."""
 
     def take_turns(self) -> None:
         """The server's next line is about to be read: answers given in its place go first when it is their turn."""
@@ -236,6 +242,8 @@ class Session:
         observer = self.observer
         if observer.judge is not None:
             observer.judge(pdu, self)
+        if self.gate is not None:
+            self.gate.passing(pdu)
         observer.pdu_seen(pdu, self)
         if self.seen is not None:
             self.seen.append(pdu)
@@ -401,6 +409,8 @@ class Session:
             octets = sum(len(piece) for _, piece in held)
             self._veil = -1
             self.anomaly("plaintext_after_starttls", f"{octets} octets came in the clear before the reply")
+        if self.gate is not None:
+            self.gate.tls_agreed()
 
     def clear_again(self, line: bytes) -> bool:
         """Whether the client's first line where a TLS record was due is a command, and the session goes on in the clear.
@@ -413,6 +423,16 @@ class Session:
         self.client.step = self.server.step = Reader.line
         self.anomaly("clear_after_starttls", "the client goes on with a command where a TLS handshake was due")
         return True
+
+    def noted(self, findings: Sequence[Finding], secured: bool) -> None:
+        """What the live proxy knows of the flow; `secured`: from here on what crosses in TLS is seen in the clear."""
+        if secured:
+            self.tls = self.unveiled = True
+            self._veil = -1
+            self.client.renew()
+            self.server.renew()
+        for finding in findings:
+            self.report(finding)
 
     def unasked_tls(self) -> None:
         """The client's first octet begins a TLS handshake on a port that begins in the clear."""

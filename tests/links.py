@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inspector.live.relay import JudgedRelay, Relay
+from inspector.live.relay import GatedRelay, Relay
 from inspector.pdu import Address, Flow
 from inspector.pipeline import Pipeline
 
@@ -65,7 +65,7 @@ class Pair:
         self.client, self.server = FakeLink(), FakeLink() if server else None
         self.over = 0
         flow = Flow(number, Address("127.0.0.1", 40000 + number), Address("127.0.0.1", 24110), time, protocol)
-        make = JudgedRelay if judged else Relay
+        make = GatedRelay if judged else Relay
         self.relay = make(pipeline.open(flow), self.client, self.server, capture, keep_secrets, self._over)
 
     def _over(self, relay: Relay) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from struct import Struct, error
 from typing import Final, NamedTuple
 
+from inspector.capture import note
 from inspector.errors import CaptureError
 from inspector.formats import declared, pcap, pcapng
 from inspector.formats.packet import owner_of
@@ -27,6 +28,11 @@ MOST_INTERFACES: Final = 65_536
 MOST_SECRETS: Final = 16 << 20
 """Octets of decryption secrets that are kept of a file: a hundred thousand TLS sessions."""
 
+NOTED: Final = 60
+"""Octets of an acknowledgement at most, as our captures have it."""
+LEAST_NOTE: Final = 32
+"""Octets that follow a packet at least where something is noted."""
+
 Warn = Callable[[str], None]
 Take = Callable[[int], bytes]
 """Gives up to that many octets; none at the end of the source."""
@@ -35,7 +41,7 @@ Take = Callable[[int], bytes]
 class Frame:
     """One captured frame."""
 
-    __slots__ = ("data", "link", "time")
+    __slots__ = ("data", "link", "note", "time")
 
     def __init__(self, link: int, time: int, data: bytes) -> None:
         self.link = link
@@ -43,6 +49,8 @@ class Frame:
         self.time = time
         """Microseconds since the epoch."""
         self.data = data
+        self.note = b""
+        """What mailspy has written beside it, if that is its own capture."""
 
 
 UNWANTED: Final = Frame(-1, 0, b"")
@@ -323,7 +331,15 @@ class Frames:
         if self._processes > 1 and not self._is_ours(interface.link, data, at, at + captured):
             frames.append(UNWANTED)
         else:
-            frames.append(Frame(interface.link, self._time, data[at:at + captured]))
+            frame = Frame(interface.link, self._time, data[at:at + captured])
+            frames.append(frame)
+            if captured <= NOTED and end - at - captured > LEAST_NOTE:
+                self._note(frame, data, at + captured + (-captured & 3), end)
+
+    def _note(self, frame: Frame, data: bytes, at: int, end: int) -> None:
+        """A packet without payload, with a comment: perhaps one of ours."""
+        if data[at:at + 2] == _COMMENT and data[at + 4:at + 4 + len(note.PREFIX)] == note.PREFIX:
+            frame.note = data[at + 4:min(end, at + 4 + (data[at + 2] << 8 | data[at + 3]))]
 
     def _read_secrets(self, body: bytes, frames: list[Frame]) -> None:
         order = self._section.order
@@ -334,6 +350,8 @@ class Frames:
 
 
 _SECTION: Final = pcapng.SECTION.to_bytes(4, "big")
+_COMMENT: Final = b"\0\1"
+"""The option of a comment; our captures are big-endian."""
 _ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 _BLOCKS: Final[dict[int, Callable[[Frames, bytes, list[Frame]], None]]] = {
     pcapng.SECTION: Frames._read_section,

@@ -65,8 +65,15 @@ class Half:
 
     def packet(self, word: int, time: int, options: bytes = b"", comments: Sequence[str] = ()) -> bytes:
         """A packet without payload; `options`, whole words, are those of the TCP header."""
+        ending = pcapng.commented(len(options), comments, self.endings) if comments else self.endings[0]
+        return self._bare(word, time, options, ending)
+
+    def note(self, text: bytes, time: int) -> bytes:
+        """An acknowledgement that carries a note as its comment."""
+        return self._bare(frame.ACK, time, b"", pcapng.annotated(0, text, self.endings))
+
+    def _bare(self, word: int, time: int, options: bytes, ending: bytes) -> bytes:
         size = len(options)
-        ending = pcapng.commented(size, comments, self.endings) if comments else self.endings[0]
         length = _BLOCK + self.frame.headers + size + len(ending)
         acknowledged = 0 if word == frame.SYN else self.peer.seq
         word += frame.OPTION_WORD * (size >> 2)

@@ -258,6 +258,8 @@ class _Dissection:
             packet = dissect(frame.link, frame.data)
             if isinstance(packet, Packet):
                 reassembly.feed(packet, frame.time, turn)
+                if frame.note:
+                    reassembly.noted(packet, frame.note, frame.time)
             else:
                 self._turn = turn
                 self._other(packet, frame.time)
@@ -276,6 +278,8 @@ class _Dissection:
             packet = dissect(frame.link, frame.data)
             if isinstance(packet, Packet):
                 self._feed(packet, frame.time)
+                if frame.note:
+                    reassembly.noted(packet, frame.note, frame.time)
             else:
                 self._other(packet, frame.time)
             if len(current.events) > known:

@@ -24,10 +24,11 @@ from typing import Final
 from inspector.capture.connection import HALF_WAY, WRAP, Connection, Half
 from inspector.capture.conversation import MAPPED
 from inspector.capture.early import COST, Conflict, Piece
+from inspector.capture.note import unpack
 from inspector.formats import marker
 from inspector.formats.packet import ACK, FIN, RST, SYN, Packet, reverse
 from inspector.pdu import Address, Flow
-from inspector.segment import Ended, Event, Gap, Opened, Remark, Reset, Segment
+from inspector.segment import Ended, Event, Gap, Noted, Opened, Remark, Reset, Segment
 
 EARLY: Final = 1 << 20
 """Octets of one direction that are kept while others before them are missing: what a sender has under way at 1 Gbit/s in 8 ms."""
@@ -104,6 +105,13 @@ class Reassembly:
         self._time = time
         self._turn = turn
         self._take(packet, half)
+
+    def noted(self, packet: Packet, text: bytes, time: int) -> None:
+        """What mailspy has written beside a packet of its own capture."""
+        half = self._halves.get(packet.pair)
+        told = unpack(text)
+        if half is not None and told is not None and half.connection.own and not half.connection.closed:
+            self.events.append(Noted(half.connection.key, time, *told))
 
     def finish(self) -> None:
         """Nothing more comes: what was waiting is delivered as it is."""

@@ -12,9 +12,10 @@ from typing import Final
 
 from inspector.capture.conversation import Conversation, Half, Path
 from inspector.capture.file import CaptureFile, Piece
+from inspector.capture.note import pack
 from inspector.formats import frame
 from inspector.formats.frame import LARGEST
-from inspector.pdu import C2S, Direction, Flow
+from inspector.pdu import C2S, Direction, Finding, Flow
 
 BATCH: Final = 128 * LARGEST
 """Octets handed to one system call, so that their packets are less than the 1,024 pieces that Linux takes."""
@@ -74,6 +75,11 @@ class CaptureWriter:
         """Leaves out octets that were sent and are not known: what comes next has the place that it has had."""
         conversation = self._conversations.get(flow.number) or self._begin(flow)
         conversation.half(direction).advance(size)
+
+    def note(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int) -> None:
+        """Writes down what no octet shows; `secured`: from here on what crosses in TLS stands in the clear."""
+        conversation = self._conversations.get(flow.number) or self._begin(flow)
+        self._control(conversation, conversation.client.note(pack(findings, secured), time), time)
 
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
         """Writes the FIN of that direction's sender, which the next packet of the other side acknowledges.

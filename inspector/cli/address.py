@@ -16,6 +16,7 @@ from inspector.errors import OptionError
 from inspector.pdu import Address
 from inspector.protocol import Protocol, by_name, by_port
 from inspector.recognition import TLS_PORTS
+from inspector.starttls import Mode
 
 LOCAL: Final = "127.0.0.1"
 LATER: Final = ("imap", "imaps")
@@ -31,11 +32,10 @@ class Upstream(NamedTuple):
     """A server, as typed."""
 
     scheme: str
-    """Empty when none was given; without the s of `pop3s`."""
+    """Empty when none was given; without the s of `pop3s`, or the `+starttls`."""
     host: str
     port: int
-    tls: bool = False
-    """In TLS from the first octet."""
+    mode: Mode = Mode.SAME
 
 
 class Listener(NamedTuple):
@@ -43,7 +43,7 @@ class Listener(NamedTuple):
 
     scheme: str
     address: Address
-    tls: bool
+    mode: Mode
 
 
 class Path(NamedTuple):
@@ -54,26 +54,34 @@ class Path(NamedTuple):
     port: int
     protocol: str
     """Empty: to be told from the greeting."""
-    client_tls: bool = False
-    server_tls: bool = False
-    """Which legs are in TLS from their first octet."""
+    client: Mode = Mode.SAME
+    server: Mode = Mode.SAME
+    """How each leg is in TLS: both the same, or neither `SAME`."""
 
 
 def parse_listener(text: str, protocols: Sequence[Protocol]) -> Listener:
     """`1110`, `pop3s://:1995`.  Raises OptionError."""
     scheme, separator, rest = text.partition("://")
     if not separator:
-        return Listener("", parse_listen(text), False)
-    name, tls = _scheme(f"--listen {text}", scheme.lower(), by_name(protocols))
-    return Listener(name, parse_listen(rest, f"--listen {text}"), tls)
+        return Listener("", parse_listen(text), Mode.SAME)
+    name, mode = _scheme(f"--listen {text}", scheme.lower(), by_name(protocols))
+    return Listener(name, parse_listen(rest, f"--listen {text}"), mode)
 
 
-def _scheme(where: str, scheme: str, known: dict[str, Protocol]) -> tuple[str, bool]:
-    """The protocol of a scheme, and whether it is in TLS.  Raises OptionError."""
+def _scheme(where: str, scheme: str, known: dict[str, Protocol]) -> tuple[str, Mode]:
+    """The protocol of a scheme, and how it is in TLS.  Raises OptionError."""
     if scheme in known:
-        return scheme, False
+        return scheme, Mode.SAME
     if scheme in SECURE and scheme[:-1] in known:
-        return scheme[:-1], True
+        return scheme[:-1], Mode.IMPLICIT
+    name, plus, mode = scheme.partition("+")
+    if plus and name in known:
+        if mode == Mode.STARTTLS and known[name].starttls is None:
+            raise OptionError(f"{where}: {name} has no STARTTLS")
+        if mode in (Mode.PLAIN, Mode.STARTTLS):
+            return name, Mode(mode)
+        raise OptionError(f"{where}: {scheme}: after the + stands {Mode.STARTTLS} or {Mode.PLAIN}; TLS from the first octet is "
+                          f"{name}s")
     raise OptionError(f"{where}: {_unknown_scheme(scheme, known)}")
 
 
@@ -109,7 +117,7 @@ def parse_upstream(text: str, protocols: Sequence[Protocol], forced: str = "", o
         scheme, rest = "", text
     known = by_name(protocols)
     written = scheme.lower()
-    scheme, tls = _scheme(where, written, known) if separator else ("", False)
+    scheme, mode = _scheme(where, written, known) if separator else ("", Mode.SAME)
     match = _HOST_PORT.fullmatch(rest.removesuffix("/"))
     host = (match["bracketed"] or match["host"]) if match else ""
     if match is None or not host or not (match["bracketed"] or _NAME.fullmatch(host)):
@@ -118,13 +126,13 @@ def parse_upstream(text: str, protocols: Sequence[Protocol], forced: str = "", o
     if match["bracketed"]:
         _check_v6(where, host)
     if match["port"] is not None:
-        return Upstream(scheme, host, port_number(where, match["port"]), tls)
-    if tls:
-        return Upstream(scheme, host, SECURE[written], True)
+        return Upstream(scheme, host, port_number(where, match["port"]), mode)
+    if mode is Mode.IMPLICIT:
+        return Upstream(scheme, host, SECURE[written], mode)
     told = known.get(scheme or forced)
     if told is None or not told.ports:
         raise OptionError(f"{where}: which port? Write {rest}:110, or pop3://{rest}")
-    return Upstream(scheme, host, told.ports[0])
+    return Upstream(scheme, host, told.ports[0], mode)
 
 
 def _check_v6(where: str, host: str) -> None:
@@ -156,9 +164,16 @@ def make_paths(listens: Sequence[str], upstreams: Sequence[str], protocol: str,
         if client.scheme and server.scheme and client.scheme != server.scheme:
             raise OptionError(f"--listen {listen} and --upstream {upstream}: two protocols; mailspy translates none")
         told = protocol or server.scheme or client.scheme or by_port(protocols, server.port)
-        paths.append(Path(client.address, server.host, server.port, told, client.tls, server.tls))
+        paths.append(Path(client.address, server.host, server.port, told, *_apart(client.mode, server.mode)))
     check_apart(paths)
     return paths
+
+
+def _apart(client: Mode, server: Mode) -> tuple[Mode, Mode]:
+    """What is not said of a leg is `PLAIN` where something is said of the other."""
+    if client is server is Mode.SAME:
+        return client, server
+    return Mode.PLAIN if client is Mode.SAME else client, Mode.PLAIN if server is Mode.SAME else server
 
 
 def check_apart(paths: Sequence[Path]) -> None:

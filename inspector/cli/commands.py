@@ -18,7 +18,7 @@ from inspector.cli import usage
 from inspector.cli.address import make_paths
 from inspector.cli.ask import fields, sessions, stats
 from inspector.cli.authority import authority
-from inspector.cli.interception import interception
+from inspector.cli.interception import interception, policies
 from inspector.cli.mail import export, show
 from inspector.cli.reading import files as captures
 from inspector.cli.reading import reading
@@ -41,14 +41,16 @@ def live(setup: Setup, values: Values) -> int:
     from inspector.formats import checksum
     from inspector.live.service import Route, Settings, run
 
-    intercepted = interception(values, paths)
+    seen = policies(values, paths, say)
+    intercepted = interception(values, paths, seen)
     settings = Settings(values["connect_timeout"], values["drain"], values["max_sessions"], values["transport"] or "")
     with Run(setup, values, live=True) as this:
         notice = this.outputs.notice
         capture = CaptureWriter(values["write"], alarm=notice) if values["write"] else None
         if capture is not None:
             checksum.prepare()
-        return run([Route(*path) for path in paths], this.pipeline, capture, values["keep_secrets"], settings, notice,
+        routes = [Route(*path, policy) for path, policy in zip(paths, seen, strict=True)]
+        return run(routes, this.pipeline, capture, values["keep_secrets"], settings, notice,
                    this.outputs, intercepted)
 
 

@@ -1,44 +1,85 @@
-"""With what the live proxy looks into TLS, from its options.
+"""With what the live proxy looks into TLS, from its options: what becomes of TLS on each path, and what that takes.
 
 Knows options and `inspector.tls`.  Must not know connections.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, Final
 
 from inspector.cli.address import Path
 from inspector.errors import OptionError
+from inspector.starttls import FOLLOW, HIDE, PASS, REFUSE, SERVE, Mode, Policy
 
 if TYPE_CHECKING:
     from inspector.live.handshakes import Interception
 
-NEEDLESS: Final = ("upstream_ca", "client_cert", "tls_legacy")
-"""Options that mean nothing without a leg in TLS."""
+NEEDLESS: Final = ("upstream_ca", "client_cert", "tls_legacy", "keylog")
+"""Options that mean nothing where we do not look into TLS."""
+POLICIES: Final = {"intercept": FOLLOW, "pass": PASS, "refuse": REFUSE}
+"""What `--tls` says of sessions whose legs are the same."""
 
 
-def interception(values: Mapping[str, Any], paths: Sequence[Path]) -> Interception | None:
+def policies(values: Mapping[str, Any], paths: Sequence[Path], notice: Callable[[str], None]) -> list[Policy]:
+    """What becomes of TLS that begins in the sessions of each path.  Raises OptionError."""
+    how, strip = values["tls"], values["strip_starttls"]
+    for path in paths:
+        if path.client is not Mode.SAME and how in ("pass", "refuse"):
+            raise OptionError(f"--tls {how}: --listen or --upstream asks for TLS on a leg, which is looked into: leave one out")
+        if strip and path.client is Mode.STARTTLS:
+            raise OptionError("--strip-starttls hides what --listen …+starttls:// offers: leave one out")
+    if strip:
+        notice("WARNING: --strip-starttls: clients are made to believe that the server has no STARTTLS; this is an attack, for "
+               "tests of your own clients only")
+        return [HIDE] * len(paths)
+    folder = _folder(values)
+    if not how and any(path.client is Mode.SAME for path in paths) and os.path.lexists(folder):
+        how = "intercept"
+        notice(f"STARTTLS is looked into, with the authority in {folder}; --tls pass leaves it alone")
+    return [_policy(path, how or "pass") for path in paths]
+
+
+def _policy(path: Path, how: str) -> Policy:
+    if path.client is Mode.SAME:
+        return POLICIES[how]
+    if path.client is Mode.STARTTLS:
+        return SERVE
+    # A server that is in TLS offers it no more; one in the clear may, to a client that is not to know.
+    return HIDE if path.server is Mode.PLAIN else PASS
+
+
+def interception(values: Mapping[str, Any], paths: Sequence[Path], followed: Sequence[Policy]) -> Interception | None:
     """What the legs in TLS need; None where there are none.  Raises OptionError."""
-    if not any(path.client_tls or path.server_tls for path in paths):
+    shown = any(path.client is Mode.IMPLICIT for path in paths) or any(policy.seen for policy in followed)
+    if not shown and not any(path.server in (Mode.IMPLICIT, Mode.STARTTLS) for path in paths):
         if given := next((name for name in NEEDLESS if values[name]), ""):
-            raise OptionError(f"--{given.replace('_', '-')}: no leg is in TLS; write --upstream pop3s://HOST, say")
+            raise OptionError(f"--{given.replace('_', '-')}: no leg is in TLS; write --tls intercept, or --upstream pop3s://HOST")
         return None
     from inspector.live.handshakes import Interception
-    from inspector.tls.authority import default_folder, load, make
-    from inspector.tls.contexts import Serving, reaching
+    from inspector.tls.authority import load, make
+    from inspector.tls.contexts import Serving, open_keylog, reaching
     from inspector.tls.leaf import Leaves
     from inspector.tls.verification import Store
 
-    legacy = values["tls_legacy"]
+    legacy, keylog = values["tls_legacy"], values["keylog"]
     # Where no client is to trust it, one for this run alone will do.
-    shown = any(path.client_tls for path in paths)
-    authority = load(File(values["ca_dir"]) if values["ca_dir"] else default_folder()) if shown else make()
+    authority = load(_folder(values)) if shown else make()
+    if keylog:
+        open_keylog(keylog)
     try:
-        context = reaching(legacy, None, values["client_cert"])
+        context = reaching(legacy, keylog, values["client_cert"])
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror if isinstance(error, FileNotFoundError) else "expected a certificate and its key, as PEM"
         raise OptionError(f"--client-cert {values['client_cert']}: {reason}") from error
-    return Interception(Serving(Leaves(authority), legacy), context, Store(values["upstream_ca"]), values["upstream_verify"])
+    return Interception(Serving(Leaves(authority), legacy, keylog), context, Store(values["upstream_ca"]),
+                        values["upstream_verify"])
+
+
+def _folder(values: Mapping[str, Any]) -> File:
+    from inspector.tls.authority import default_folder
+
+    return File(values["ca_dir"]) if values["ca_dir"] else default_folder()

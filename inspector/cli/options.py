@@ -19,6 +19,10 @@ LIVE: Final = (
     Option("connect-timeout", "seconds to reach the server", float, 30.0, "SECONDS"),
     Option("drain", "seconds that open sessions have to finish after Ctrl-C", float, 5.0, "SECONDS"),
     Option("max-sessions", "sessions at a time; 0 for as many as the system allows", int, 0, "N"),
+    Option("tls", "TLS that begins in a session: intercept, pass (unseen) or refuse; where there is an authority of ours "
+           "intercept, else pass", metavar="HOW"),
+    Option("strip-starttls", "hide STARTTLS from clients, to see what they do: a downgrade attack", bool, False),
+    Option("keylog", "write the keys of TLS there, on both legs, for Wireshark", metavar="FILE"),
     Option("upstream-ca", "the authorities that servers' certificates must be from; else the system's", metavar="FILE"),
     Option("upstream-verify", "when a server's certificate is not right: on (no session), warn or off", str, "on", "HOW"),
     Option("client-cert", "a certificate with its key, shown to servers that ask for one", metavar="FILE"),
@@ -116,7 +120,7 @@ HIDDEN: Final = frozenset({"transport"})
 NOT_IN_FILES: Final = frozenset({"config", "read"})
 """Options that only the command line takes."""
 CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted"), "envelope": ("headers", "json"),
-                  "upstream-verify": ("on", "warn", "off"),
+                  "upstream-verify": ("on", "warn", "off"), "tls": ("intercept", "pass", "refuse"),
                   "ladder": ("svg", "html", "mermaid"), "report": ("html",)}
 LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "jobs": 1,
                 "sessions": 1, "lines": 8, "timeout": 0.001}

@@ -7,9 +7,11 @@ Knows inspectors and the capture writer.  Must not know where the events come fr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from inspector.capture.writer import CaptureWriter
 from inspector.export.form import Form
-from inspector.pdu import C2S, S2C, Direction, Flow
+from inspector.pdu import C2S, S2C, Direction, Finding, Flow
 from inspector.pipeline import Inspector
 
 
@@ -52,6 +54,11 @@ class Copy:
         """Octets are missing."""
         if self._wants(flow):
             self._writer.gap(flow, C2S if client else S2C, size)
+
+    def noted(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int) -> None:
+        """What the live proxy has written down."""
+        if self._wants(flow):
+            self._writer.note(flow, findings, secured, time)
 
     def ended(self, flow: Flow, direction: Direction, time: int) -> None:
         """A direction is over."""

@@ -122,6 +122,11 @@ def commented(size: int, comments: Sequence[str], endings: tuple[bytes, bytes, b
     return out + endings[0]
 
 
+def annotated(size: int, note: bytes, endings: tuple[bytes, bytes, bytes, bytes]) -> bytes:
+    """The same for a packet with one comment that is not cut; `note` up to 65,535 octets."""
+    return _PADDING[size & 3] + _OPTION(COMMENT, len(note)) + note + endings[len(note) & 3]
+
+
 def _text(text: str) -> bytes:
     raw = text.encode("utf-8", "backslashreplace")
     return raw if len(raw) <= LONGEST_COMMENT else _shortened(raw)

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from inspector.live.link import Link
 from inspector.live.secure import Refused, Secured, SecureLink
+from inspector.live.upgrade import Upgrade
 from inspector.pdu import Finding
+from inspector.starttls import StartTls
 from inspector.text import sanitise
 from inspector.tls.contexts import Serving
 from inspector.tls.verification import Problem, Store, facts_of
 
+CLIENT, SERVER = "client", "server"
 ON, WARN, OFF = "on", "warn", "off"
 VERIFY: Final = (ON, WARN, OFF)
 """What follows from a server's certificate that is not right: no session, a finding, nothing."""
@@ -62,28 +65,42 @@ class Leg(NamedTuple):
         told = ", ".join([secured.version, secured.cipher, *([f"certificate for {', '.join(names)}"] if shown else []),
                           *(f"{problem.name}: {problem.detail}" for problem in self.problems)])
         return Finding("tls", f"{name} leg: {told}", {
-            "leg": name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn, "names": names,
-            "certificate": digest, "valid_until": until, "resumed": secured.resumed, "duration_us": secured.duration,
-            "problems": [{"name": problem.name, "detail": problem.detail} for problem in self.problems],
+            "leg": name, "name": secured.name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn,
+            "names": names, "certificate": digest, "valid_until": until, "resumed": secured.resumed,
+            "duration_us": secured.duration,
+            "problems": _told(self.problems),
         }, "high" if self.problems else "info")
 
 
 class Failed(NamedTuple):
-    """Why there is no session."""
+    """Why there is no TLS, and so no session."""
 
     client: bool
     """It was the client's leg."""
     reason: str
     """What, whose word it was, and what to do."""
+    theirs: bool = False
+    """It was the peer's word: an alert."""
+    problems: tuple[Problem, ...] = ()
+
+    def finding(self, farewell: str = "") -> Finding:
+        """What there is to tell of it; `farewell` is what the client is told, if anything."""
+        leg = CLIENT if self.client else SERVER
+        return Finding("tls_failed", f"{leg} leg: {self.reason}", {
+            "leg": leg, "reason": self.reason, "alert": self.theirs, "farewell": farewell, "problems": _told(self.problems),
+        }, "high")
+
+
+Done = Callable[[Link, Link, Leg | None, Leg | None], None]
+"""Gets the links to relay between, the client's first, and how each is in TLS."""
 
 
 class Handshakes:
     """Those of one session."""
 
     def __init__(self, interception: Interception, host: str, client: Link, server: Link,
-                 done: Callable[[Link, Link, Leg | None, Leg | None], None], failed: Callable[[Failed], None]) -> None:
-        """`done` gets the links to relay between, the client's first, and how each is in TLS; `failed` is told why not, and the
-        links in TLS are closed then.  `host`: whom the server's certificate must be for."""
+                 done: Done, failed: Callable[[Failed], None]) -> None:
+        """`failed` is told why there is no TLS, and closes the links.  `host`: whom the server's certificate must be for."""
         self._interception = interception
         self._host = host.rstrip(".")
         self._client = client
@@ -91,38 +108,63 @@ class Handshakes:
         self._done = done
         self._failed = failed
         self._client_secret = False
+        self._hello = b""
+        self._answer: Callable[[], None] | None = None
         self._at_client = False
         """The server's leg is done."""
         self._server_leg: Leg | None = None
+        self._upgrade: Upgrade | None = None
         self._over = False
 
-    def begin(self, client: bool, server: bool) -> None:
-        """Which of the legs are in TLS."""
-        self._client_secret = client
+    def begin(self, client: bool, server: bool, hello: bytes = b"", answer: Callable[[], None] | None = None) -> None:
+        """Which of the legs are in TLS.  `hello`: what the client has sent of it already; `answer` tells it to begin."""
+        self._client_secret, self._hello, self._answer = client, hello, answer
         if server:
             SecureLink(self._server, self._interception.reaching, self._server_settled, asked_name(self._host))
         else:
             self._greet_client()
 
+    def upgrade(self, starttls: StartTls, client: bool) -> None:
+        """The server is asked for TLS first, in its protocol; what it has said before is `greeting` then."""
+        self._client_secret = client
+        self._upgrade = Upgrade(self._server, starttls, self._upgraded)
+
+    @property
+    def greeting(self) -> bytes:
+        """What the server said when it was asked for TLS, before that."""
+        return self._upgrade.greeting if self._upgrade is not None else b""
+
     def give_up(self, reason: str) -> None:
         """It takes too long, or mailspy stops."""
         if not self._over:
-            self._fail(self._at_client, reason)
+            self._fail(Failed(self._at_client, reason))
+
+    def cancel(self) -> None:
+        """Nobody wants to know any more."""
+        self._over = True
+
+    def _upgraded(self, refusal: str) -> None:
+        if self._over:
+            return
+        if refusal:
+            self._fail(Failed(False, refusal, True))
+        else:
+            self.begin(self._client_secret, True)
 
     def _server_settled(self, link: SecureLink, outcome: Secured | Refused) -> None:
         if self._over:
             return
         if isinstance(outcome, Refused):
-            self._fail(False, f"{_said(outcome, 'server')}; does it speak TLS on this port?")
+            self._fail(Failed(False, f"{_said(outcome, SERVER)}; does it speak TLS on this port?", outcome.theirs))
             return
         verify = self._interception.verify
         problems = () if verify == OFF else tuple(self._interception.store.problems(outcome.chain, self._host))
         self._server = link
         if problems and verify == ON:
-            first = problems[0]
             told = [f"{problem.name}: {problem.detail}" for problem in problems]
-            mend = [MEND[first.name]] if first.name in MEND else []
-            self._fail(False, sanitise(f"the server's certificate: {'; '.join([*told, *mend, ANYWAY])}"))
+            mend = [MEND[problems[0].name]] if problems[0].name in MEND else []
+            reason = sanitise(f"the server's certificate: {'; '.join([*told, *mend, ANYWAY])}")
+            self._fail(Failed(False, reason, False, problems))
             return
         self._server_leg = Leg(outcome, problems)
         self._greet_client()
@@ -132,9 +174,12 @@ class Handshakes:
         if not self._client_secret:
             self._finish(self._client, None)
             return
-        real = self._server_leg.secured.chain[:1] if self._server_leg is not None else ()
-        context = self._interception.serving.choosing(real[0] if real else None, self._host)
-        SecureLink(self._client, context, self._client_settled, server_side=True)
+        secured = self._server.secured if isinstance(self._server, SecureLink) else None
+        real = secured.chain[:1] if secured is not None else ()
+        context = self._interception.serving.of(real[0] if real else None, self._host)
+        if self._answer is not None:
+            self._answer()
+        SecureLink(self._client, context, self._client_settled, server_side=True, early=self._hello)
 
     def _client_settled(self, link: SecureLink, outcome: Secured | Refused) -> None:
         if self._over:
@@ -142,7 +187,7 @@ class Handshakes:
         if isinstance(outcome, Refused):
             more = "; it does not know our authority: `mailspy ca install-help`" if outcome.theirs and any(
                 word in outcome.reason for word in UNTRUSTED) else ""
-            self._fail(True, _said(outcome, "client") + more)
+            self._fail(Failed(True, _said(outcome, CLIENT) + more, outcome.theirs))
         else:
             self._finish(link, Leg(outcome))
 
@@ -150,12 +195,13 @@ class Handshakes:
         self._over = True
         self._done(client, self._server, leg, self._server_leg)
 
-    def _fail(self, client: bool, reason: str) -> None:
+    def _fail(self, failure: Failed) -> None:
         self._over = True
-        if self._client_secret:
-            self._client.abort()
-        self._server.abort()
-        self._failed(Failed(client, reason))
+        self._failed(failure)
+
+
+def _told(problems: Sequence[Problem]) -> list[dict[str, str]]:
+    return [{"name": problem.name, "detail": problem.detail} for problem in problems]
 
 
 def _said(outcome: Refused, who: str) -> str:

@@ -8,18 +8,22 @@ Knows links, the inspector of its flow and the capture.  Must not know sockets, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from inspector.gate import FlowGate
 from inspector.live.clock import now
-from inspector.pdu import C2S, S2C
+from inspector.pdu import C2S, S2C, Finding
+from inspector.starttls import PASS, Policy
 
 if TYPE_CHECKING:
     from inspector.capture.writer import CaptureWriter
     from inspector.live.link import Link
     from inspector.live.outbox import Outbox
     from inspector.pipeline import Inspector
+
+BeginTls = Callable[["GatedRelay", FlowGate], None]
+"""Is told that a session has agreed on TLS; what the gate withholds is the server's reply."""
 
 
 class Relay:
@@ -56,6 +60,14 @@ class Relay:
         if self.server is not None:
             self.server.start()
         self.client.start()
+
+    def note(self, findings: Sequence[Finding], secured: bool = False) -> None:
+        """Tells what no octet shows, and writes it down; `secured`: from here on what crosses in TLS is seen in the clear."""
+        self._flush()
+        time = now()
+        if self._capture is not None:
+            self._capture.note(self.inspector.flow, findings, secured, time)
+        self.inspector.noted(findings, secured, time)
 
     def refuse(self, line: bytes) -> None:
         """There is no server: tells the client so, in its protocol, and ends."""
@@ -146,6 +158,23 @@ class Relay:
             self.inspector.close("observation ended")
         self._done(_abort)
 
+    def abandon(self, findings: Sequence[Finding], farewell: bytes = b"") -> None:
+        """There is no session: the server gets an abort, the client what waits for it, the farewell, and FIN."""
+        if self._over:
+            return
+        self.note(findings)
+        if not self._told:
+            time = now()
+            if self._capture is not None:
+                self._capture.reset(self.inspector.flow, S2C, time)
+            self._told = self.inspector.reset(S2C, time)
+        server, self.server = self.server, None
+        if server is not None:
+            server.abort()
+        if farewell:
+            self.client.send(farewell)
+        self._done(_close)
+
     def _done(self, how: Callable[[Link], None]) -> None:
         self._over = True
         if self._capture is not None:
@@ -156,18 +185,22 @@ class Relay:
         self.over(self)
 
 
-class JudgedRelay(Relay):
-    """A relay through whose gate nothing leaves unjudged.
+class GatedRelay(Relay):
+    """A relay through whose gate nothing leaves unjudged, and that sees TLS begin in the session.
 
     The capture holds what the client sent and what the client got.
     """
 
-    __slots__ = ("_gate", "_late")
+    __slots__ = ("_begin_tls", "_gate", "_judged", "_late")
 
     def __init__(self, inspector: Inspector, client: Link, server: Link | None, capture: CaptureWriter | None,
-                 keep_secrets: bool, over: Callable[[Relay], None], outbox: Outbox | None = None) -> None:
+                 keep_secrets: bool, over: Callable[[Relay], None], outbox: Outbox | None = None,
+                 policy: Policy = PASS, judged: bool = True, begin_tls: BeginTls | None = None) -> None:
+        """`policy`: what becomes of TLS that begins in the session; `begin_tls` is told when it does."""
         super().__init__(inspector, client, server, capture, keep_secrets, over, outbox)
-        self._gate = FlowGate()
+        self._gate: FlowGate | None = FlowGate(policy)
+        self._judged = judged
+        self._begin_tls = begin_tls
         inspector.judged_by(self._gate)
         self._late = False
         """The client has ended, but some of what it sent waits for a reply before it can be judged."""
@@ -175,13 +208,19 @@ class JudgedRelay(Relay):
     def received(self, client: bool, data: bytes) -> None:
         """Octets of one side: judged while they are inspected; what may leave is sent on."""
         gate, inspector = self._gate, self.inspector
+        if gate is None:
+            super().received(client, data)
+            return
         time = now()
         gate.came(client, data)
         inspector.feed(client, data, time)
         comments = inspector.comments()
-        if self._capture is not None and client:
-            saved = data if self._keep_secrets else inspector.masked(data)
-            self._capture.segment(inspector.flow, C2S, saved, time, comments)
+        if client:
+            if hello := gate.take_hello():
+                data = data[:-len(hello)]
+            if self._capture is not None and data:
+                saved = data if self._keep_secrets else inspector.masked(data)
+                self._capture.segment(inspector.flow, C2S, saved, time, comments)
         gate.take_turns()
         self._flush()
         to_server, to_client = gate.leaves(True), gate.leaves(False)
@@ -191,15 +230,46 @@ class JudgedRelay(Relay):
             inspector.feed(False, gate.closing.farewell, time)
         if to_server:
             self.send(True, to_server)
+        if self._capture is not None and (shown := to_client + gate.withheld):
+            self._capture.segment(inspector.flow, S2C, shown, time, () if client else comments)
+            self._flush()
         if to_client:
-            if self._capture is not None:
-                self._capture.segment(inspector.flow, S2C, to_client, time, () if client else comments)
-                self._flush()
             self.send(False, to_client)
+        self._go_on(gate)
+
+    def _go_on(self, gate: FlowGate) -> None:
+        """What follows from what the gate has seen."""
+        if gate.edits:
+            edits, gate.edits = gate.edits, []
+            self.note(edits)
         if gate.closing is not None:
-            self._close_by_verdict()
+            self.end_from_server()
+        elif gate.agreed and self._begin_tls is not None:
+            begin, self._begin_tls = self._begin_tls, None
+            begin(self, gate)
+        elif hello := gate.give_hello():
+            self.received(True, hello)
         elif self._late and not self._waits():
             self._end_late()
+
+    def secured(self, client: Link, server: Link | None, findings: Sequence[Finding], policy: Policy) -> None:
+        """TLS has begun: the session goes on over these links.  `policy`: what becomes of a wish for more of it."""
+        if self._over:
+            return
+        gate, session = self._gate, self.inspector.session
+        assert gate is not None
+        assert session is not None
+        self.client, self.server = client, server
+        client.owner, client.client = self, True
+        if server is not None:
+            server.owner, server.client = self, False
+        self.note(findings, True)
+        gate.renew(policy)
+        if not self._judged and policy == PASS:
+            self._gate = session.gate = None
+        self.start()
+        if server is not None:
+            server.resume()
 
     def _waits(self) -> bool:
         """Whether octets of the client wait for a reply."""
@@ -219,7 +289,7 @@ class JudgedRelay(Relay):
         self._late = False
         super().ended(True)
 
-    def _close_by_verdict(self) -> None:
+    def end_from_server(self) -> None:
         """The client gets its last octets and FIN, the server an abort: a message without its end is not delivered."""
         server, self.server = self.server, None
         if server is not None:

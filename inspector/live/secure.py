@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from inspector.live.clock import now
+from inspector.tls.contexts import ASKED
 
 if TYPE_CHECKING:
     from inspector.live.link import Link, Owner
@@ -40,6 +41,8 @@ class Secured(NamedTuple):
     resumed: bool
     duration: int
     """Microseconds of the handshake."""
+    name: str
+    """Whom the client has asked for (SNI); empty if nobody."""
 
 
 class Refused(NamedTuple):
@@ -57,12 +60,13 @@ Settled = Callable[["SecureLink", Secured | Refused], None]
 class SecureLink:
     """One connection in TLS."""
 
-    __slots__ = ("_begun", "_ended", "_ending", "_in", "_inner", "_out", "_over", "_settled", "_shaken", "_tls", "client",
-                 "owner", "peer", "truncated")
+    __slots__ = ("_begun", "_ended", "_ending", "_in", "_inner", "_lost", "_out", "_over", "_settled", "_shaken", "_tls",
+                 "client", "failure", "owner", "peer", "secured", "truncated")
 
     def __init__(self, inner: Link, context: ssl.SSLContext, settled: Settled, name: str | None = None,
-                 server_side: bool = False) -> None:
-        """Begins the handshake; `settled` is told how it went.  `name`: whom a client asks for (SNI)."""
+                 server_side: bool = False, early: bytes = b"") -> None:
+        """Begins the handshake; `settled` is told how it went.  `name`: whom a client asks for (SNI); `early`: octets of TLS that
+        came before now."""
         self._inner = inner
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side, None if server_side else name)
@@ -75,15 +79,24 @@ class SecureLink:
         self._ending = False
         """We do not either."""
         self._over = False
+        self.secured: Secured | None = None
+        self._lost = False
+        """The connection was aborted."""
+        self.failure = ""
+        """Why, where it was TLS that failed."""
         self.truncated = False
         """The other side has ended without saying so in TLS: somebody may have cut it off."""
         self.owner: Owner | None = None
         self.client = False
         self.peer: Address = inner.peer
         inner.owner = self
-        if not server_side:
+        if early:
+            self._in.write(early)
+        if early or not server_side:
             self._shake()
-        inner.start()
+        if not self._over and not self._shaken:
+            inner.resume()
+            inner.start()
 
     # What the link below tells
 
@@ -107,8 +120,13 @@ class SecureLink:
         """RST."""
         if not self._shaken:
             self._refused("the connection was aborted in the middle of the handshake", False)
-        elif self.owner is not None:
+        else:
             self._over = True
+            self._told_break()
+
+    def _told_break(self) -> None:
+        self._lost = True
+        if self.owner is not None:
             self.owner.broken(self.client)
 
     def drained(self, _: bool) -> None:
@@ -128,15 +146,16 @@ class SecureLink:
             return
         except (ssl.SSLError, ValueError) as error:
             self._flush()
-            reason = getattr(error, "reason", None) or str(error)
-            self._refused(reason.lower().replace("_", " "), "ALERT" in reason)
+            self._refused(reason_of(error), "ALERT" in str(error))
             return
         self._flush()
         self._shaken = True
         self._inner.pause()
         tls = self._tls
-        self._settle(Secured(tls.version() or "", (tls.cipher() or ("",))[0], tls.selected_alpn_protocol() or "", _chain(tls),
-                             bool(tls.session_reused), now() - self._begun))
+        self.secured = Secured(tls.version() or "", (tls.cipher() or ("",))[0], tls.selected_alpn_protocol() or "", _chain(tls),
+                               bool(tls.session_reused), now() - self._begun,
+                               str(tls.server_hostname or getattr(tls, ASKED, "")))
+        self._settle(self.secured)
 
     def _refused(self, reason: str, theirs: bool) -> None:
         if not self._over:
@@ -159,10 +178,11 @@ class SecureLink:
                 break
             except ssl.SSLZeroReturnError:
                 data = b""
-            except ssl.SSLError:
+            except ssl.SSLError as error:
                 self._flush()
                 self._over = True
-                self.owner.broken(self.client)
+                self.failure = reason_of(error)
+                self._told_break()
                 return
             if data:
                 self.owner.received(self.client, data)
@@ -199,9 +219,14 @@ class SecureLink:
         return self._flush()
 
     def start(self) -> None:
-        """Begins to tell what comes, and what has come with the handshake."""
-        self._inner.resume()
-        self._read()
+        """Begins to tell what comes, and what has come with the handshake and since."""
+        if self._lost:
+            self._told_break()
+        elif self._ended:
+            self._told_end()
+        else:
+            self._inner.resume()
+            self._read()
 
     def pause(self) -> None:
         """Reads no more for now."""
@@ -235,6 +260,11 @@ class SecureLink:
                 self._tls.unwrap()
             self._flush()
         self._ending = True
+
+
+def reason_of(error: Exception) -> str:
+    """What OpenSSL says, in words: `tlsv1 alert unknown ca`."""
+    return str(getattr(error, "reason", None) or error).lower().replace("_", " ")
 
 
 def _chain(tls: ssl.SSLObject) -> tuple[bytes, ...]:

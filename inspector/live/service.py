@@ -25,14 +25,16 @@ from inspector.errors import OptionError
 from inspector.live import reactor as reactors
 from inspector.live.clock import now, step
 from inspector.live.connect import Names, Reaching, Target
-from inspector.live.handshakes import Failed, Handshakes, Interception, Leg
+from inspector.live.handshakes import CLIENT, SERVER, Done, Failed, Handshakes, Interception, Leg
 from inspector.live.link import Link, Listening, Plane
 from inspector.live.outbox import Outbox
-from inspector.live.relay import JudgedRelay, Relay
-from inspector.pdu import Address, Flow
+from inspector.live.relay import GatedRelay, Relay
+from inspector.pdu import Address, Finding, Flow
+from inspector.starttls import HIDE, PASS, Mode, Policy
 
 if TYPE_CHECKING:
     from inspector.capture.writer import CaptureWriter
+    from inspector.gate import FlowGate
     from inspector.output import Outputs
     from inspector.pipeline import Pipeline
 
@@ -42,8 +44,13 @@ STARVED_PAUSE: Final = 1.0
 """Seconds without accepting when the system had no descriptor left."""
 STARVED_AGAIN: Final = 60.0
 """Seconds after which the same is told once more."""
+BREACHED: Final = "clear text came with STARTTLS, before TLS: somebody injects it, or a peer is broken; the session is ended"
+"""Why there is no TLS where the wall is breached."""
 FAREWELL: Final = 5.0
 """Seconds that a refused client has to take its reply and close."""
+
+TOLD: Final = {Mode.SAME: "", Mode.PLAIN: "", Mode.STARTTLS: " with STARTTLS", Mode.IMPLICIT: " in TLS"}
+"""How a leg is, at the start."""
 
 Notice = Callable[[str], None]
 
@@ -57,9 +64,11 @@ class Route:
     port: int
     protocol: str = ""
     """Empty: to be told from the greeting."""
-    client_tls: bool = False
-    server_tls: bool = False
-    """Which legs are in TLS from their first octet."""
+    client: Mode = Mode.SAME
+    server: Mode = Mode.SAME
+    """How each leg is in TLS."""
+    policy: Policy = PASS
+    """What becomes of TLS that a client asks for in the clear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +125,12 @@ class Service:
         self._interception = interception
         self._securing: dict[Handshakes, Any] = {}
         """Handshakes under way, each with the timer that ends it."""
+        self._switching: dict[Relay, Handshakes] = {}
+        """Those of sessions that there are already."""
         self._outbox = Outbox(capture) if capture is not None and plane.gathers else None
         if self._outbox is not None:
             plane.turned = self._outbox.flush
-        self._make: type[Relay] = JudgedRelay if getattr(pipeline.observer, "judging", False) else Relay
+        self._judging = bool(getattr(pipeline.observer, "judging", False))
         self._names = Names(reactor)
         self._starving = False
         self._starved_last: float | None = None
@@ -130,7 +141,7 @@ class Service:
     @property
     def sessions(self) -> int:
         """How many sessions there are, those being connected included."""
-        return len(self._relays) + len(self._reaching) + len(self._securing)
+        return len(self._relays) + len(self._reaching) + len(self._securing.keys() - self._switching.values())
 
     def listen(self, route: Route) -> Listening:
         """Begins to serve a route.  Raises OptionError, saying the way out."""
@@ -172,77 +183,118 @@ class Service:
 
     def _connected(self, reaching: Reaching, link: Link, server: Link, route: Route) -> None:
         self._reaching.discard(reaching)
-        if route.client_tls or route.server_tls:
+        if route.client is Mode.IMPLICIT or route.server in (Mode.IMPLICIT, Mode.STARTTLS):
             self._secure(link, server, route)
         else:
             self._relay(link, server, server.peer, route).start()
 
+    def _unreachable(self, reaching: Reaching, link: Link, address: Address, reason: str, route: Route) -> None:
+        self._reaching.discard(reaching)
+        self.notice(f"{route.host}:{route.port} cannot be reached: {reason}; is it up? `mailspy demo` needs no server")
+        if route.client is Mode.IMPLICIT:
+            link.abort()
+            self._room()
+        else:
+            relay = self._relay(link, None, address, route)
+            relay.refuse(self._farewell(route, f"server cannot be reached: {reason}"))
+            self.reactor.callLater(FAREWELL, relay.stop)
+
+    def _farewell(self, route: Route, reason: str) -> bytes:
+        """What tells a client, in its protocol, that there is no session."""
+        protocol = self.pipeline.protocols.get(route.protocol)
+        return protocol.unavailable.replace(b"%s", reason.encode("ascii", "replace")) if protocol else b""
+
+    def _relay(self, link: Link, server: Link | None, address: Address, route: Route, secure: bool = False) -> Relay:
+        self.flows += 1
+        flow = Flow(self.flows, link.peer, address, now(), route.protocol, secure=secure)
+        inspector = self.pipeline.open(flow)
+        if server is not None and (self._judging or route.policy != PASS):
+            relay: Relay = GatedRelay(inspector, link, server, self.capture, self.keep_secrets, self._over, self._outbox,
+                                      route.policy, self._judging, lambda this, gate: self._begin_tls(this, gate, route))
+        else:
+            relay = Relay(inspector, link, server, self.capture, self.keep_secrets, self._over, self._outbox)
+        self._relays.add(relay)
+        return relay
+
+    # TLS
+
     def _secure(self, link: Link, server: Link, route: Route) -> None:
-        """Legs in TLS: the handshakes come first."""
-        assert self._interception is not None
+        """Legs that are in TLS before the session begins."""
         address = server.peer
 
         def done(client: Link, server: Link, *legs: Leg | None) -> None:
             self._settled(handshakes)
             relay = self._relay(client, server, address, route, all(legs))
-            self._tell_legs(relay, *legs)
+            relay.note(_told(*legs))
+            if handshakes.greeting:
+                relay.received(False, handshakes.greeting)
             relay.start()
 
         def failed(failure: Failed) -> None:
             self._settled(handshakes)
-            self._insecure(link, address, failure, route)
+            server.abort()
+            self._insecure(self._relay(link, None, address, route), failure, route, route.client is not Mode.IMPLICIT)
 
-        handshakes = Handshakes(self._interception, route.host, link, server, done, failed)
+        handshakes = self._handshakes(route, link, server, done, failed)
+        starttls = self.pipeline.protocols[route.protocol].starttls if route.server is Mode.STARTTLS else None
+        if starttls is not None:
+            handshakes.upgrade(starttls, route.client is Mode.IMPLICIT)
+        else:
+            handshakes.begin(route.client is Mode.IMPLICIT, route.server is Mode.IMPLICIT)
+
+    def _begin_tls(self, relay: GatedRelay, gate: FlowGate, route: Route) -> None:
+        """TLS begins in a session: the server's leg first if it is to, then the client is told, then its leg."""
+        if gate.breached:
+            self._insecure(relay, Failed(gate.breached == CLIENT, BREACHED), route, True)
+            return
+        client, server, reply = relay.client, relay.server, gate.withheld
+        assert server is not None
+
+        def answer() -> None:
+            client.send(reply)
+
+        both = gate.policy.answer is None
+
+        def done(client: Link, server: Link, *legs: Leg | None) -> None:
+            self._settled(handshakes)
+            hidden = not both and route.server is Mode.PLAIN
+            relay.secured(client, server, _told(*legs), HIDE if hidden else PASS)
+
+        def failed(failure: Failed) -> None:
+            self._settled(handshakes)
+            self._insecure(relay, failure, route, both and not failure.client)
+
+        handshakes = self._handshakes(route, client, server, done, failed)
+        self._switching[relay] = handshakes
+        if not both:
+            server.pause()
+        handshakes.begin(True, both, gate.hello, answer if both else None)
+
+    def _handshakes(self, route: Route, client: Link, server: Link, done: Done, failed: Callable[[Failed], None]) -> Handshakes:
+        """Those of a session, within the time that they have."""
+        assert self._interception is not None
+        handshakes = Handshakes(self._interception, route.host, client, server, done, failed)
         seconds = self.settings.connect_timeout
         self._securing[handshakes] = self.reactor.callLater(seconds, handshakes.give_up, f"no handshake within {seconds:g} s")
-        handshakes.begin(route.client_tls, route.server_tls)
+        return handshakes
 
     def _settled(self, handshakes: Handshakes) -> None:
         timer = self._securing.pop(handshakes, None)
         if timer is not None and timer.active():
             timer.cancel()
-        self._room()
 
-    def _tell_legs(self, relay: Relay, client: Leg | None, server: Leg | None) -> None:
-        session = relay.inspector.session
-        if session is not None:
-            for name, leg in (("server", server), ("client", client)):
-                if leg is not None:
-                    session.report(leg.finding(name))
-
-    def _insecure(self, link: Link, address: Address, failure: Failed, route: Route) -> None:
-        """No session: the leg is told, and whose word it was; a client in the clear is told too."""
-        who = f"{link.peer}: " if failure.client else f"{route.host}:{route.port}: "
+    def _insecure(self, relay: Relay, failure: Failed, route: Route, clear: bool) -> None:
+        """No session: the leg is told, and whose word it was; a client that is still in the clear is told too."""
+        who = f"{relay.client.peer}: " if failure.client else f"{route.host}:{route.port}: "
         self.notice(f"{who}{failure.reason}")
-        if not route.client_tls:
-            self._refuse(link, address, "no TLS with the server", route)
-
-    def _unreachable(self, reaching: Reaching, link: Link, address: Address, reason: str, route: Route) -> None:
-        self._reaching.discard(reaching)
-        self.notice(f"{route.host}:{route.port} cannot be reached: {reason}; is it up? `mailspy demo` needs no server")
-        if route.client_tls:
-            link.abort()
-            self._room()
-        else:
-            self._refuse(link, address, f"server cannot be reached: {reason}", route)
-
-    def _refuse(self, link: Link, address: Address, reason: str, route: Route) -> None:
-        """Tells a client in its protocol that there is no server."""
-        protocol = self.pipeline.protocols.get(route.protocol)
-        relay = self._relay(link, None, address, route)
-        relay.refuse(protocol.unavailable.replace(b"%s", reason.encode("ascii", "replace")) if protocol else b"")
-        self.reactor.callLater(FAREWELL, relay.stop)
-
-    def _relay(self, link: Link, server: Link | None, address: Address, route: Route, secure: bool = False) -> Relay:
-        self.flows += 1
-        flow = Flow(self.flows, link.peer, address, now(), route.protocol, secure=secure)
-        make = Relay if server is None else self._make
-        relay = make(self.pipeline.open(flow), link, server, self.capture, self.keep_secrets, self._over, self._outbox)
-        self._relays.add(relay)
-        return relay
+        farewell = self._farewell(route, "no TLS with the server" if not failure.client else "no TLS") if clear else b""
+        relay.abandon([failure.finding(farewell.decode("ascii").rstrip())], farewell)
 
     def _over(self, relay: Relay) -> None:
         self._relays.discard(relay)
+        if self._switching and (handshakes := self._switching.pop(relay, None)) is not None:
+            handshakes.cancel()
+            self._settled(handshakes)
         self._room()
 
     def _room(self) -> None:
@@ -292,7 +344,7 @@ class Service:
         for reaching in list(self._reaching):
             reaching.cancel()
         self._reaching.clear()
-        for handshakes in list(self._securing):
+        for handshakes in self._securing.keys() - self._switching.values():
             handshakes.give_up("mailspy is stopping")
 
     def abort(self) -> None:
@@ -314,6 +366,11 @@ class Service:
             self.capture.close()
         if self.outputs is not None:
             self.outputs.flush()
+
+
+def _told(client: Leg | None, server: Leg | None) -> list[Finding]:
+    """How the legs are in TLS, in the order in which they came to be."""
+    return [leg.finding(name) for name, leg in ((SERVER, server), (CLIENT, client)) if leg is not None]
 
 
 def _cannot_listen(address: Address, error: OSError) -> str:
@@ -395,9 +452,8 @@ def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | No
             if not is_loopback(listening.address.host):
                 notice(f"warning: {listening.address} can be reached from other machines; whoever reaches it reaches "
                        f"{route.host} through it")
-            notice(f"listening on {listening.address}{' in TLS' if route.client_tls else ''}, upstream "
-                   f"{route.protocol or 'protocol from the greeting'} {Address(route.host, route.port)}"
-                   f"{' in TLS' if route.server_tls else ''}")
+            notice(f"listening on {listening.address}{TOLD[route.client]}, upstream "
+                   f"{route.protocol or 'protocol from the greeting'} {Address(route.host, route.port)}{TOLD[route.server]}")
         service.start()
         reactor.addSystemEventTrigger("before", "shutdown", service.abort)
         heap.calm()

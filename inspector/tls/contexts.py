@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import stat
 import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -19,8 +20,13 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from inspector.tls.leaf import CACHED, Leaves
+from inspector.errors import OptionError
+from inspector.tls.leaf import Leaves
 
+CONTEXTS: Final = 100
+"""Contexts that are kept."""
+ASKED: Final = "asked"
+"""The attribute of a connection that tells whom its client has asked for."""
 OLD_CIPHERS: Final = "ALL:@SECLEVEL=0"
 """For `legacy`: what TLS 1.0 and 1.1 need."""
 
@@ -35,36 +41,45 @@ class Serving:
         self._contexts: OrderedDict[x509.Certificate, ssl.SSLContext] = OrderedDict()
 
     def of(self, real: bytes | None, name: str) -> ssl.SSLContext:
-        """The context that shows the leaf for a server's certificate (DER), asked for by that name."""
+        """The context that shows the leaf for a server's certificate (DER), asked for by that name; where the client's own words
+        (SNI) ask for another name, its leaf."""
         leaf = self._leaves.of(real, name)
         context = self._contexts.get(leaf)
         if context is None:
-            context = self._contexts[leaf] = self._make(leaf)
-            if len(self._contexts) > CACHED:
+            context = self._contexts[leaf] = self._make(leaf, real, name)
+            if len(self._contexts) > CONTEXTS:
                 self._contexts.popitem(last=False)
         return context
 
-    def choosing(self, real: bytes | None, name: str) -> ssl.SSLContext:
-        """The same where the client's own words (SNI) may ask for another name."""
+    def _make(self, leaf: x509.Certificate, real: bytes | None, name: str) -> ssl.SSLContext:
         context = _plain(ssl.PROTOCOL_TLS_SERVER, self._legacy, self._keylog)
-        self._load(context, self._leaves.of(real, name))
+        self._load(context, leaf)
 
         def choose(connection: ssl.SSLObject | ssl.SSLSocket, asked: str | None, _: ssl.SSLContext) -> None:
+            setattr(connection, ASKED, asked or "")
             if asked and asked != name:
                 connection.context = self.of(real, asked)
 
         context.sni_callback = choose
         return context
 
-    def _make(self, leaf: x509.Certificate) -> ssl.SSLContext:
-        context = _plain(ssl.PROTOCOL_TLS_SERVER, self._legacy, self._keylog)
-        self._load(context, leaf)
-        return context
-
     def _load(self, context: ssl.SSLContext, leaf: x509.Certificate) -> None:
         key = self._leaves.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         with _as_file(leaf.public_bytes(Encoding.PEM) + key) as path:
             context.load_cert_chain(path)
+
+
+def open_keylog(path: str) -> None:
+    """Makes the file for keys, for its owner alone, or takes one that only its owner can read.  Raises OptionError."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OptionError(f"--keylog {path}: {error.strerror}") from error
+    state = os.fstat(descriptor)
+    os.close(descriptor)
+    if not stat.S_ISREG(state.st_mode) or state.st_mode & 0o077:
+        raise OptionError(f"--keylog {path}: others may read what is there, and with the keys all that crosses: chmod 600, or "
+                          "another file")
 
 
 def reaching(legacy: bool = False, keylog: str | None = None, certificate: str | None = None) -> ssl.SSLContext:

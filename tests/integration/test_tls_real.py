@@ -1,4 +1,4 @@
-"""TLS from the first octet, on either leg or both: Dovecot behind, Python's poplib, curl and openssl in front."""
+"""TLS on either leg or both, by every mode: Dovecot and Postfix behind; poplib, smtplib, curl and openssl in front."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import poplib
 import signal
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 
 from .harness import client, command, environment, parsed
 from .mail import message
-from .servers import USERS, Dovecot, free_port, listening, wait_until
+from .servers import USERS, Dovecot, Postfix, free_port, listening, wait_until
 
 USER, SECRET = next(iter(USERS.items()))
 LETTER = message("in TLS", "one", ".two", "three")
@@ -58,67 +59,144 @@ def proxy(folder: Path, listen: str, upstream: object, *options: str) -> Iterato
     assert "Traceback" not in run.said
 
 
-def fetch(port: int, trusted: Path | None) -> list[object]:
-    """What poplib gets, in TLS where an authority is trusted."""
-    if trusted is None:
-        box: poplib.POP3 = poplib.POP3("127.0.0.1", port, timeout=20)
+MODES = ("plain", "starttls", "implicit")
+COMBINATIONS = [(client, server) for client in MODES for server in MODES]
+SCHEMES = {"plain": "{}+plain", "starttls": "{}+starttls", "implicit": "{}s"}
+
+
+def scheme(protocol: str, mode: str) -> str:
+    return SCHEMES[mode].format(protocol)
+
+
+def fetch(port: int, mode: str, trusted: Path) -> list[object]:
+    """What poplib gets, in TLS by that mode."""
+    context = ssl.create_default_context(cafile=str(trusted)) if mode != "plain" else None
+    if mode == "implicit":
+        box: poplib.POP3 = poplib.POP3_SSL("127.0.0.1", port, timeout=20, context=context)
     else:
-        box = poplib.POP3_SSL("127.0.0.1", port, timeout=20, context=ssl.create_default_context(cafile=str(trusted)))
+        box = poplib.POP3("127.0.0.1", port, timeout=20)
+    if mode == "starttls":
+        box.stls(context)  # asks for CAPA first
+    else:
+        assert "STLS" not in box.capa()
     box.user(USER)
     box.pass_(SECRET)
-    return [box.stat(), box.retr(1)[1], box.quit()]
+    return [box.getwelcome().partition(b"<")[0], box.stat(), box.retr(1)[1], box.quit()]
 
 
-LEGS = [(True, True), (True, False), (False, True)]
+def send(port: int, mode: str, trusted: Path) -> list[object]:
+    """What smtplib is told, in TLS by that mode."""
+    context = ssl.create_default_context(cafile=str(trusted)) if mode != "plain" else None
+    if mode == "implicit":
+        server: smtplib.SMTP = smtplib.SMTP_SSL("127.0.0.1", port, "client.example", timeout=20, context=context)
+    else:
+        server = smtplib.SMTP("127.0.0.1", port, "client.example", timeout=20)
+    server.ehlo()
+    assert server.has_extn("starttls") is (mode == "starttls")
+    if mode == "starttls":
+        server.starttls(context=context)
+        server.ehlo()
+        assert not server.has_extn("starttls")
+    extensions = sorted(server.esmtp_features)
+    refused = server.sendmail("michel@cnam.example", ["pierre@cnam.example"], LETTER)
+    return [extensions, refused, server.quit()[0]]
 
 
-@pytest.mark.parametrize(("client_tls", "server_tls"), LEGS)
-def test_each_leg_is_in_tls_or_not(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path, client_tls: bool,
-                                   server_tls: bool) -> None:
+def assert_replay_is_live(run: Proxy) -> None:
+    replayed = subprocess.run([*command(), "replay", "--json", str(run.folder / "capture.pcapng")], check=True,
+                              capture_output=True, env=environment(run.folder)).stdout
+    assert [json.loads(line) for line in replayed.splitlines()] == run.events()
+
+
+def legs(client: str, server: str) -> set[str]:
+    return {name for name, mode in (("client", client), ("server", server)) if mode != "plain"}
+
+
+@pytest.mark.parametrize(("client_mode", "server_mode"), COMBINATIONS)
+def test_pop3_by_all_combinations(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path, client_mode: str,
+                                  server_mode: str) -> None:
     dovecot.maildrop(USER, LETTER)
-    direct = fetch(dovecot.pop3s.port, pair[0])
+    direct = fetch(dovecot.pop3s.port, "implicit", pair[0])
     dovecot.maildrop(USER, LETTER)
-    more = ("--upstream-ca", str(pair[0])) if server_tls else ()
-    server = dovecot.pop3s if server_tls else dovecot.pop3
-    with proxy(tmp_path, "pop3s" if client_tls else "pop3", server, *more) as run:
-        assert fetch(run.port, run.ca if client_tls else None) == direct
-    told = run.events("tls")
-    assert {event["leg"] for event in told} == {
-        name for name, there in (("client", client_tls), ("server", server_tls)) if there}
-    assert all(event["version"] == "TLSv1.3" and event["problems"] == [] for event in told)
+    port = (dovecot.pop3s if server_mode == "implicit" else dovecot.pop3).port
+    with proxy(tmp_path, scheme("pop3", client_mode), f"{scheme('pop3', server_mode)}://127.0.0.1:{port}",
+               *(("--upstream-ca", str(pair[0])) if server_mode != "plain" else ())) as run:
+        assert fetch(run.port, client_mode, run.ca) == direct
+    assert {event["leg"] for event in run.events("tls")} == legs(client_mode, server_mode)
     verbs = [event["verb"] for event in run.events("pdu") if event["kind"] == "command"]
-    assert verbs == ["USER", "PASS", "STAT", "RETR", "QUIT"]
+    assert verbs == ["CAPA", *(["STLS"] if client_mode == "starttls" else []), "USER", "PASS", "STAT", "RETR", "QUIT"]
     (opened,) = run.events("flow_opened")
-    assert opened.get("tls", False) is (client_tls and server_tls)
     clear = {event["name"] for event in run.events("anomaly")}
-    assert ("cleartext_credentials" in clear) is not (client_tls and server_tls)
+    assert ("cleartext_credentials" in clear) is (client_mode == "plain" or (client_mode, server_mode) == ("implicit", "plain"))
+    assert clear <= {"cleartext_credentials"}
+    assert opened.get("tls", False) is (client_mode == "implicit" and server_mode != "plain")
+    edits = [(event["capability"], event["offered"]) for event in run.events("tls_edit")]
+    assert edits == ([("STLS", False)] if server_mode == "plain" and client_mode != "starttls" else
+                     [("STLS", True)] if client_mode == "starttls" and server_mode != "plain" else [])
     capture = (tmp_path / "capture.pcapng").read_bytes()
     assert SECRET.encode() not in capture
     assert b"three" in capture
-    replayed = subprocess.run([*command(), "replay", "--json", str(tmp_path / "capture.pcapng")], check=True, capture_output=True,
-                              env=environment(tmp_path)).stdout
-    live = [event for event in run.events() if event["event"] != "tls"]
-    assert [json.loads(line) for line in replayed.splitlines()] == live
+    if not edits:
+        assert_replay_is_live(run)
+
+
+@pytest.mark.parametrize(("client_mode", "server_mode"), COMBINATIONS)
+def test_smtp_by_all_combinations(postfix: Postfix, pair: tuple[Path, Path], tmp_path: Path, client_mode: str,
+                                  server_mode: str) -> None:
+    postfix.empty()
+    port = (postfix.smtps if server_mode == "implicit" else postfix.smtp).port
+    with proxy(tmp_path, scheme("smtp", client_mode), f"{scheme('smtp', server_mode)}://127.0.0.1:{port}",
+               *(("--upstream-ca", str(pair[0])) if server_mode != "plain" else ())) as run:
+        assert send(run.port, client_mode, run.ca)[1:] == [{}, 221]
+    (stored,) = postfix.stored("pierre")
+    assert stored.endswith(b"\n".join(LETTER.split(b"\r\n")[-5:]))
+    assert {event["leg"] for event in run.events("tls")} == legs(client_mode, server_mode)
+    assert [event["subject"] for event in run.events("message")] == ["in TLS"]
+    assert not run.events("anomaly")
+    if not run.events("tls_edit"):
+        assert_replay_is_live(run)
+
+
+@pytest.mark.parametrize("protocol", ["pop3", "smtp"])
+def test_the_session_before_across_and_after_the_switch(dovecot: Dovecot, postfix: Postfix, pair: tuple[Path, Path],
+                                                        tmp_path: Path, protocol: str) -> None:
+    """`--tls intercept` alone: what the client asks for is asked of the server."""
+    server = f"127.0.0.1:{dovecot.pop3.port if protocol == 'pop3' else postfix.smtp.port}"
+    dovecot.maildrop(USER, LETTER)
+    use = fetch if protocol == "pop3" else send
+    direct = use(int(server.rpartition(":")[2]), "starttls", pair[0])
+    dovecot.maildrop(USER, LETTER)
+    with proxy(tmp_path, protocol, f"{protocol}://{server}", "--upstream-ca", str(pair[0])) as run:
+        assert use(run.port, "starttls", run.ca) == direct
+    assert "STARTTLS is looked into" in run.said
+    verbs = [event["verb"] for event in run.events("pdu") if event["kind"] == "command"]
+    assert verbs == (["CAPA", "STLS", "USER", "PASS", "STAT", "RETR", "QUIT"] if protocol == "pop3" else
+                     ["EHLO", "STARTTLS", "EHLO", "MAIL", "RCPT", "DATA", "QUIT"])
+    told = run.events("tls")
+    assert [event["leg"] for event in told] == ["server", "client"]
+    assert not run.events("anomaly")
+    assert not run.events("tls_edit")
+    assert_replay_is_live(run)
 
 
 def test_a_certificate_that_nobody_has_signed(dovecot: Dovecot, tmp_path: Path) -> None:
     """Refused, and said why; with warn the session goes on, and the finding tells."""
     with proxy(tmp_path, "pop3s", dovecot.pop3s) as run, pytest.raises((ssl.SSLError, OSError)):
-        fetch(run.port, run.ca)
+        fetch(run.port, "implicit", run.ca)
     assert "self_signed" in run.said
     assert "--upstream-ca" in run.said
     assert not run.events("pdu")
     (tmp_path / "warn").mkdir()
     dovecot.maildrop(USER, LETTER)
     with proxy(tmp_path / "warn", "pop3s", dovecot.pop3s, "--upstream-verify", "warn") as run:
-        fetch(run.port, run.ca)
+        fetch(run.port, "implicit", run.ca)
     (server,) = [event for event in run.events("tls") if event["leg"] == "server"]
     assert [problem["name"] for problem in server["problems"]] == ["self_signed"]
 
 
 def test_a_client_that_does_not_trust(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
     with proxy(tmp_path, "pop3s", dovecot.pop3s, "--upstream-ca", str(pair[0])) as run, pytest.raises(ssl.SSLError):
-        fetch(run.port, pair[0])
+        fetch(run.port, "implicit", pair[0])
     assert not [event for event in run.events("pdu") if event["kind"] == "command"]
 
 
@@ -138,7 +216,7 @@ def test_what_is_not_tls(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Pa
     """A server in the clear where TLS was asked for, and a client: neither is ever spoken to in the clear."""
     with proxy(tmp_path, "pop3s", f"pop3s://127.0.0.1:{dovecot.pop3.port}", "--upstream-ca", str(pair[0])) as run, pytest.raises(
             (ssl.SSLError, OSError)):
-        fetch(run.port, run.ca)
+        fetch(run.port, "implicit", run.ca)
     assert "does it speak TLS on this port?" in run.said
     (tmp_path / "clear").mkdir()
     with proxy(tmp_path / "clear", "pop3s", dovecot.pop3s, "--upstream-ca", str(pair[0]), "--connect-timeout", "2") as run:
