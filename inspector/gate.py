@@ -108,9 +108,15 @@ class FlowGate:
     def _limit(self, session: Session, client: bool) -> int:
         if client:
             return session.client.safe
-        if self._listing and self.policy.offered is not None and session.server.in_body:
-            return session.server.offset
+        if self.starttls is not None and self.policy.offered is not None and self._in_list(session, self.starttls):
+            return self._reply[1]
         return session.server.safe
+
+    def _in_list(self, session: Session, starttls: StartTls) -> bool:
+        """Whether a list of capabilities is being read, which is changed as a whole."""
+        if session.server.in_body:
+            return self._listing
+        return bool(session.pending) and session.pending[0].verb in starttls.lists
 
     def forget(self) -> None:
         """The flow is closing: what has come from the server and not left never will.  The session reads the farewell next."""
@@ -159,7 +165,7 @@ class FlowGate:
     def passing(self, pdu: PDU) -> None:
         """A PDU was cut off: is it about TLS?"""
         starttls, policy = self.starttls, self.policy
-        if starttls is None:
+        if starttls is None or self._agreed:
             return
         if pdu.direction is C2S:
             if policy.answer is not None and pdu.verb == starttls.verb and pdu.kind is Kind.COMMAND:
@@ -234,3 +240,4 @@ class FlowGate:
         for lane, reader in ((self._client, session.client), (self._server, session.server)):
             lane.held.clear()
             lane.base = reader.offset
+        self._reply = (session.server.offset, session.server.offset)

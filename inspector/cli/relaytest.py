@@ -15,6 +15,7 @@ from inspector.cli.start import Setup, say
 from inspector.errors import MailspyError, OptionError
 from inspector.host import Host, Loaded
 from inspector.options import Options
+from inspector.starttls import Mode
 
 JUDGE: Final = "mailspy_relay"
 """The plugin that judges recipients."""
@@ -30,8 +31,8 @@ Values = dict[str, Any]
 
 def relay_test(setup: Setup, values: Values) -> int:
     """Asks the server in each form; exit code 1 when it would relay what it must not."""
-    scheme, host, port, tls = parse_upstream(values["server"], setup.protocols, "smtp", "relay-test")
-    if tls:
+    scheme, host, port, mode = parse_upstream(values["server"], setup.protocols, "smtp", "relay-test")
+    if mode not in (Mode.SAME, Mode.PLAIN):
         raise OptionError(f"relay-test {values['server']}: asks in the clear only, as a stranger would on port 25")
     if scheme not in ("", "smtp"):
         raise OptionError(f"relay-test {values['server']}: only SMTP servers relay; write smtp://{host} or {host}:25")

@@ -1,0 +1,267 @@
+"""TLS that begins in a session: what crosses the gate before, at and after the switch, whole and in any cutting.
+
+The wall: no octet received in the clear is ever read as if it had come in TLS, either way.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from links import FakeLink
+
+from inspector import hookimpl
+from inspector.capture.reader import read_all
+from inspector.capture.writer import CaptureWriter
+from inspector.gate import FlowGate
+from inspector.host import Hooks, Host
+from inspector.live.relay import GatedRelay
+from inspector.pdu import Address, Finding, Flow
+from inspector.pipeline import Pipeline
+from inspector.protocols.pop3.starttls import STLS
+from inspector.protocols.smtp.starttls import SMTP
+from inspector.starttls import FOLLOW, HIDE, PASS, REFUSE, SERVE, Policy
+
+HELLO = b"\x16\x03\x01\x00\x05hello"
+SWITCHED = Finding("tls", "client leg: TLSv1.3", {"leg": "client"})
+
+
+class Told:
+    """A plugin that writes down what is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    @hookimpl
+    def pdu_seen(self, pdu, session) -> None:
+        self.told.append(f"{pdu.direction} {pdu.kind} {pdu.phase} {pdu.verb} {pdu.status} {pdu.text}")
+
+    @hookimpl
+    def anomaly_found(self, anomaly, session) -> None:
+        self.told.append(f"{anomaly.severity} {anomaly.name}")
+
+    @hookimpl
+    def finding(self, finding, session) -> None:
+        self.told.append(f"{finding.event} {finding.summary}")
+
+    @hookimpl
+    def flow_closed(self, flow, reason) -> None:
+        self.told.append(reason)
+
+
+def listener() -> tuple[Told, Pipeline]:
+    host = Host(pytest.fail)
+    told = Told()
+    host.register("told", told)
+    return told, Pipeline(Hooks(host, lambda head: "a record"), alarm=pytest.fail)
+
+
+class Live:
+    """A gated relay between two fake links; TLS begins at once when it may."""
+
+    def __init__(self, protocol: str, policy: Policy, capture: CaptureWriter | None = None, holds: bool = False) -> None:
+        told, pipeline = listener()
+        self.told = told.told
+        self.links = FakeLink(), FakeLink()
+        self.inner = FakeLink(), FakeLink()
+        self.gate: FlowGate | None = None
+        """That of a session in which TLS was agreed on."""
+        self.reply = b""
+        self.hello = b""
+        self.breached = ""
+        self.holds = holds
+        flow = Flow(1, Address("127.0.0.1", 40001), Address("127.0.0.1", 24110), 1_790_000_000_000_000, protocol)
+        self.relay = GatedRelay(pipeline.open(flow), *self.links, capture, False, lambda relay: None, None, policy, False,
+                                self.begin)
+
+    def begin(self, relay: GatedRelay, gate: FlowGate) -> None:
+        assert self.gate is None, "TLS begins twice"
+        self.gate, self.reply, self.hello, self.breached = gate, gate.withheld, gate.hello, gate.breached
+        if self.breached:
+            relay.abandon([Finding("tls_failed", "breached", {}, "high")], b"421 no\r\n")
+        elif not self.holds:
+            self.links[0].send(self.reply)
+            both = gate.policy.answer is None
+            relay.secured(self.inner[0], self.inner[1] if both else self.links[1], [SWITCHED], PASS if both else HIDE)
+
+    def play(self, *said: bytes, dice: random.Random | None = None) -> Live:
+        """`C…` is said by the client, `S…` by the server, each as one segment or in pieces."""
+        for line in said:
+            client, rest = line[:1] == b"C", line[1:]
+            while rest:
+                size = dice.choice((1, 2, 7, 40)) if dice else len(rest)
+                self.relay.received(client, rest[:size])
+                rest = rest[size:]
+        return self
+
+
+CUTTINGS = [None, *range(6)]
+
+POP3 = (b"S+OK ready\r\n", b"CSTLS\r\n", b"S+OK begin\r\n", b"CUSER a\r\n", b"S+OK\r\n", b"CQUIT\r\n", b"S+OK bye\r\n")
+MAIL = (b"S220 mx\r\n", b"CEHLO a\r\n", b"S250-mx\r\n250 STARTTLS\r\n", b"CSTARTTLS\r\n", b"S220 go\r\n", b"CEHLO a\r\n",
+        b"S250 mx\r\n")
+
+
+@pytest.mark.parametrize("seed", CUTTINGS)
+@pytest.mark.parametrize(("protocol", "said", "switch"), [("pop3", POP3, 3), ("smtp", MAIL, 5)])
+def test_the_session_goes_on_in_tls(protocol: str, said: tuple[bytes, ...], switch: int, seed: int | None) -> None:
+    """Each octet arrives on the side where it belongs: before the switch in the clear, after it in TLS."""
+    live = Live(protocol, FOLLOW).play(*said, dice=random.Random(seed) if seed is not None else None)
+    before, after = said[:switch], said[switch:]
+    assert live.links[1].sent == b"".join(line[1:] for line in before if line[:1] == b"C")
+    assert live.links[0].sent == b"".join(line[1:] for line in before if line[:1] == b"S")
+    assert live.inner[1].sent == b"".join(line[1:] for line in after if line[:1] == b"C")
+    assert live.inner[0].sent == b"".join(line[1:] for line in after if line[:1] == b"S")
+    assert live.reply == said[switch - 1][1:]
+    assert not [line for line in live.told if line.split()[0] in ("low", "medium", "high", "critical")]
+    assert "tls client leg: TLSv1.3" in live.told
+    assert live.relay.inspector.session.gate is None, "nothing is gated any more"
+
+
+@pytest.mark.parametrize("said", [
+    (b"S220 mx\r\n", b"CEHLO a\r\n", b"S250 STARTTLS\r\n", b"CSTARTTLS\r\nEHLO commandinjectiontester\r\n", b"S220 go\r\n"),
+    (b"S220 mx\r\n", b"CEHLO a\r\n", b"S250 STARTTLS\r\n", b"CSTARTTLS\r\nRC", b"S220 go\r\n"),
+    (b"S220 mx\r\n", b"CEHLO a\r\n", b"S250 STARTTLS\r\n", b"CSTARTTLS\r\n", b"S220 go\r\n250 fake\r\n"),
+    (b"S220 mx\r\n", b"CEHLO a\r\n", b"S250 STARTTLS\r\n", b"CSTARTTLS\r\n", b"S220 go\r\n25"),
+    (b"S220 mx\r\n", b"CEHLO a\r\n", b"S250 STARTTLS\r\n", b"CSTARTTLS\r\n\x00", b"S220 go\r\n"),
+    (b"S+OK\r\n", b"CSTLS\r\nCAPA\r\n", b"S+OK\r\n"),
+    (b"S+OK\r\n", b"CSTLS\r\n", b"S+OK\r\n+OK fake\r\n"),
+    (b"S+OK\r\n", b"CSTLS\r\n", b"S+OK\r\n\x16\x03"),
+    (b"S+OK\r\n", b"CSTLS\r\nUSER a\r\n" + HELLO, b"S+OK\r\n"),
+])
+def test_the_wall(said: tuple[bytes, ...], tmp_path) -> None:
+    """T01, T02: what comes with the command or its reply goes nowhere; the session is ended on both legs, and told."""
+    protocol = "pop3" if said[0].startswith(b"S+OK") else "smtp"
+    capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
+    live = Live(protocol, FOLLOW, capture).play(*said)
+    capture.close()
+    client_guilty = said[-2].partition(b"\r\n")[2] != b""
+    assert live.breached == ("client" if client_guilty else "server")
+    assert live.links[1].sent.endswith((b"STLS\r\n", b"STARTTLS\r\n")), "the server got what followed"
+    assert live.links[0].sent.endswith(b"421 no\r\n")
+    assert b"go" not in live.links[0].sent.partition(b"STARTTLS")[2], "the client was told to begin"
+    assert b"fake" not in live.links[0].sent
+    assert live.inner[0].sent == live.inner[1].sent == b""
+    assert (live.links[0].fate, live.links[1].fate) == ("closed", "aborted")
+    assert "critical plaintext_after_starttls" in live.told
+    assert "tls_failed breached" in live.told
+    assert b"".join(said[-2:-1])[1:] in (tmp_path / "c.pcapng").read_bytes(), "it is not in the capture"
+    told, pipeline = listener()
+    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
+    pipeline.finish()
+    assert told.told == live.told
+
+
+@pytest.mark.parametrize("pieces", [(HELLO,), (HELLO[:1], HELLO[1:]), (HELLO[:4], HELLO[4:7], HELLO[7:])])
+@pytest.mark.parametrize("glued", [True, False])
+def test_an_eager_handshake_goes_to_tls(pieces: tuple[bytes, ...], glued: bool) -> None:
+    """T03: in the same segment as the command, or before its reply."""
+    first = (b"CSTLS\r\n" + pieces[0],) if glued else (b"CSTLS\r\n", b"C" + pieces[0])
+    live = Live("pop3", FOLLOW, holds=True).play(b"S+OK\r\n", *first, *(b"C" + piece for piece in pieces[1:]), b"S+OK go\r\n")
+    assert live.hello == HELLO
+    assert live.breached == ""
+    assert live.links[1].sent == b"STLS\r\n"
+    assert not [line for line in live.told if "plaintext" in line or "early" in line]
+
+
+def test_a_refusal_gives_the_octets_back() -> None:
+    """T07: the server says no; what the client sent is the session's after all, and goes to the server."""
+    for tail in (b"NOOP\r\n", HELLO + b"\n"):
+        live = Live("smtp", FOLLOW).play(b"S220 mx\r\n", b"CSTARTTLS\r\n" + tail, b"S454 no\r\n")
+        assert live.gate is None
+        assert live.links[1].sent == b"STARTTLS\r\n" + tail
+        assert live.links[0].sent == b"220 mx\r\n454 no\r\n"
+
+
+@pytest.mark.parametrize("seed", CUTTINGS)
+def test_the_word_where_it_is_no_command(seed: int | None) -> None:
+    """T06: in a message, in a chunk, as a SASL response."""
+    said = (b"S220 mx\r\n", b"CEHLO a\r\n", b"S250 CHUNKING\r\n", b"CMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n",
+            b"S250 ok\r\n250 ok\r\n354 go\r\n", b"CSTARTTLS\r\n220 go\r\n.\r\n", b"S250 ok\r\n",
+            b"CMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 20 LAST\r\nSTARTTLS\r\n..\r\nMAIL", b"S250 ok\r\n250 ok\r\n250 ok\r\n",
+            b"CAUTH LOGIN\r\n", b"S334 VXNlcjo=\r\n", b"CSTARTTLS\r\n", b"S535 no\r\n", b"CQUIT\r\n", b"S221 bye\r\n")
+    live = Live("smtp", FOLLOW).play(*said, dice=random.Random(seed) if seed is not None else None)
+    assert live.gate is None
+    assert live.links[1].sent == b"".join(line[1:] for line in said if line[:1] == b"C")
+    assert live.links[0].sent == b"".join(line[1:] for line in said if line[:1] == b"S")
+
+
+def test_a_reply_to_another_command() -> None:
+    """T07: 220 that answers NOOP begins nothing; STARTTLS after STARTTLS was refused may."""
+    live = Live("smtp", FOLLOW).play(b"S220 mx\r\n", b"CNOOP\r\nSTARTTLS\r\n", b"S220 ok\r\n")
+    assert live.gate is None
+    live.play(b"S454 no\r\n", b"CSTARTTLS\r\n", b"S220 go\r\n")
+    assert live.reply == b"220 go\r\n"
+
+
+def test_starttls_in_tls_is_not_followed() -> None:
+    live = Live("smtp", FOLLOW).play(*MAIL, b"CSTARTTLS\r\n", b"S220 again\r\n")
+    assert live.inner[1].sent.endswith(b"STARTTLS\r\n")
+    assert live.inner[0].sent.endswith(b"220 again\r\n")
+
+
+def test_it_is_passed_unseen() -> None:
+    """`--tls pass` with a judge: the records cross."""
+    live = Live("pop3", PASS).play(b"S+OK\r\n", b"CSTLS\r\n", b"S+OK go\r\n", b"C" + HELLO, b"S" + HELLO)
+    assert live.gate is None
+    assert live.links[1].sent == b"STLS\r\n" + HELLO
+    assert live.links[0].sent == b"+OK\r\n+OK go\r\n" + HELLO
+
+
+CAPABLE = b"+OK\r\nTOP\r\nSTLS\r\nUIDL\r\n.\r\n"
+
+
+@pytest.mark.parametrize("seed", CUTTINGS)
+@pytest.mark.parametrize(("policy", "got"), [
+    (HIDE, b"+OK\r\nTOP\r\nUIDL\r\n.\r\n"), (REFUSE, CAPABLE), (SERVE, CAPABLE), (FOLLOW, CAPABLE)])
+def test_what_a_capability_list_says(policy: Policy, got: bytes, seed: int | None) -> None:
+    dice = random.Random(seed) if seed is not None else None
+    live = Live("pop3", policy).play(b"S+OK ready\r\n", b"CCAPA\r\n", b"S" + CAPABLE, b"CLIST\r\n", b"S+OK\r\n1 5\r\n.\r\n",
+                                     dice=dice)
+    assert live.links[0].sent == b"+OK ready\r\n" + got + b"+OK\r\n1 5\r\n.\r\n"
+    assert [line for line in live.told if line.startswith("tls_edit")] == (
+        ["tls_edit mailspy hides STLS in the answer to CAPA"] if policy is HIDE else [])
+
+
+@pytest.mark.parametrize("policy", [HIDE, REFUSE])
+def test_the_command_is_refused_in_the_servers_place(policy: Policy) -> None:
+    live = Live("pop3", policy).play(b"S+OK ready\r\n", b"CSTLS\r\n", b"CUSER a\r\n", b"S+OK\r\n")
+    assert live.links[1].sent == b"USER a\r\n"
+    assert live.links[0].sent == b"+OK ready\r\n-ERR [SYS/TEMP] TLS not available\r\n+OK\r\n"
+
+
+@pytest.mark.parametrize("seed", CUTTINGS)
+def test_it_is_served_in_the_servers_place(seed: int | None) -> None:
+    """The server never hears of it, and is not spoken to anew."""
+    live = Live("smtp", SERVE).play(
+        b"S220 mx\r\n", b"CEHLO a\r\n", b"S250-mx\r\n250 SIZE\r\n", b"CSTARTTLS\r\n",
+        b"CEHLO a\r\n", b"S250-mx\r\n250-STARTTLS\r\n250 SIZE\r\n", dice=random.Random(seed) if seed is not None else None)
+    assert live.links[1].sent == b"EHLO a\r\nEHLO a\r\n"
+    assert live.links[0].sent == b"220 mx\r\n250-mx\r\n250-STARTTLS\r\n250 SIZE\r\n220 2.0.0 Ready to start TLS\r\n"
+    assert live.inner[0].sent == b"250-mx\r\n250 SIZE\r\n", "STARTTLS is offered in TLS"
+
+
+@pytest.mark.parametrize(("starttls", "listing", "with_it", "without"), [
+    (SMTP, b"250-mx\r\n250-STARTTLS\r\n250 SIZE\r\n", None, b"250-mx\r\n250 SIZE\r\n"),
+    (SMTP, b"250-mx\r\n250 STARTTLS\r\n", None, b"250 mx\r\n"),
+    (SMTP, b"250 mx\r\n", b"250-mx\r\n250 STARTTLS\r\n", None),
+    (SMTP, b"250-mx\r\n250 SIZE\r\n", b"250-mx\r\n250-STARTTLS\r\n250 SIZE\r\n", None),
+    (SMTP, b"250-mx STARTTLS\r\n250-starttls \r\n250 XSTARTTLS\r\n", None, b"250-mx STARTTLS\r\n250 XSTARTTLS\r\n"),
+    (STLS, b"TOP\r\nstls\r\n.\r\n", None, b"TOP\r\n.\r\n"),
+    (STLS, b".\r\n", b"STLS\r\n.\r\n", None),
+    (STLS, b"XSTLS\r\n.\r\n", b"STLS\r\nXSTLS\r\n.\r\n", None)])
+def test_lists_are_edited(starttls, listing: bytes, with_it: bytes | None, without: bytes | None) -> None:
+    """None: nothing changes."""
+    assert starttls.edited(listing, True) == (with_it or listing)
+    assert starttls.edited(listing, False) == (without or listing)
+
+
+def test_the_wall_holds_for_any_cut_of_an_injection() -> None:
+    """Wherever it is cut: what is injected is refused while it comes before the reply; and never arrives."""
+    for cut in range(1, len(b"STLS\r\nCAPA\r\n")):
+        text = b"STLS\r\nCAPA\r\n"
+        live = Live("pop3", FOLLOW).play(b"S+OK\r\n", b"C" + text[:cut], b"C" + text[cut:], b"S+OK\r\n")
+        assert live.breached == "client"
+        assert live.links[1].sent == b"STLS\r\n"
+
+
