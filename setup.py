@@ -14,13 +14,13 @@ from pathlib import Path
 
 COMPILED = {
     "inspector": ("anomaly", "framing", "gate", "host", "jobs", "limits", "lines", "machine", "mask", "output", "pdu", "pipeline",
-                  "protocol", "reader", "recognition", "run", "segment", "session", "text", "verdict"),
+                  "protocol", "reader", "recognition", "run", "segment", "session", "starttls", "text", "verdict"),
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("grammar", "phases", "session"),
     "inspector/protocols/smtp": ("grammar", "phases", "session"),
     "inspector/formats": ("checksum", "frame", "marker", "packet", "pcapng", "word"),
     "inspector/capture": ("blocks", "connection", "conversation", "early", "file", "reader", "reassembly", "writer"),
-    "inspector/live": ("clock", "outbox", "plane", "relay"),
+    "inspector/live": ("clock", "outbox", "plane", "relay", "secure"),
     "plugins/mailspy_attachments": ("attachment", "contents", "folder", "names", "programs", "suspicions"),
     "plugins/mailspy_mime": ("addresses", "dates", "decoders", "doubts", "embedded", "entity", "fields", "leaf", "parameters",
                              "received", "scanner", "summary", "tree", "uuencode", "words", "yenc"),

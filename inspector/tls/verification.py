@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
+from time import monotonic
 from typing import Final, NamedTuple
 
 from cryptography import x509
@@ -36,6 +39,11 @@ LONGEST: Final = 20
 """Certificates of a chain that are looked at."""
 
 
+REMEMBERED: Final = 60.0
+"""Seconds for which it is remembered what is wrong with a chain: judging costs more than half a handshake."""
+MOST_REMEMBERED: Final = 100
+
+
 class Problem(NamedTuple):
     """Something wrong with a certificate."""
 
@@ -50,6 +58,7 @@ class Store:
     def __init__(self, path: str | None = None) -> None:
         """Those in a PEM file or a folder of them; without, those of the system.  Raises OptionError."""
         self._store = crypto.X509Store()
+        self._found: OrderedDict[tuple[tuple[bytes, ...], str, int], Sequence[Problem]] = OrderedDict()
         paths = ssl.get_default_verify_paths()
         try:
             if path is not None:
@@ -59,12 +68,21 @@ class Store:
         except (crypto.Error, OSError, ValueError) as error:
             raise OptionError(f"--upstream-ca {path}: no certificates there: expected a PEM file or a folder of them") from error
 
-    def problems(self, chain: Sequence[bytes], name: str) -> list[Problem]:
-        """What is wrong with a chain (DER, the server's own first) for a server of that name or address."""
+    def problems(self, chain: Sequence[bytes], name: str) -> Sequence[Problem]:
+        """What is wrong with a chain (DER, the server's own first) for a server of that name or address, as of this minute."""
+        wanted = tuple(chain[:LONGEST]), name, int(monotonic() / REMEMBERED)
+        found = self._found.get(wanted)
+        if found is None:
+            found = self._found[wanted] = self._look(wanted[0], name)
+            if len(self._found) > MOST_REMEMBERED:
+                self._found.popitem(last=False)
+        return found
+
+    def _look(self, chain: Sequence[bytes], name: str) -> Sequence[Problem]:
         if not chain:
             return [Problem(NO_CERTIFICATE, "the server has shown none")]
         try:
-            certificates = [x509.load_der_x509_certificate(one) for one in chain[:LONGEST]]
+            certificates = [x509.load_der_x509_certificate(one) for one in chain]
             return [*self._untrusted(certificates), *_misnamed(certificates[0], name)]
         except ValueError as error:
             return [Problem(INVALID, f"malformed: {error}")]
@@ -109,6 +127,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=256)
 def facts_of(der: bytes) -> tuple[list[str], str, str]:
     """Of a certificate: its names, SHA-256 and end of validity, as `2026-11-23T00:00:00Z`; empty what cannot be told."""
     digest = sha256(der).hexdigest()
