@@ -1,7 +1,7 @@
 """The bare forwarder: Twisted's own `twisted.protocols.portforward`, unchanged, on the epoll reactor.
 
-`forwarder.py [--tls PEM] LISTEN:BACKEND...`, ports on 127.0.0.1.  With a certificate and its key, both legs are in TLS by Twisted's
-own layer, and the server's certificate is not looked at.  Knows Twisted; looks at no octet.
+`forwarder.py [--tls PEM] LISTEN:BACKEND...`, ports on 127.0.0.1.  With a certificate and its key, both legs are in TLS by
+Twisted's own layer, and the server's certificate is not looked at.  Knows Twisted; looks at no octet.
 """
 
 from __future__ import annotations

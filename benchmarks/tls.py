@@ -1,10 +1,10 @@
 """TLS on both legs: sessions, handshakes, octets and idle sessions, against peers in the same run.
 
-    python benchmarks/tls.py [--mailspy "mailspy"] [--mitmdump PATH] [--python PATH] [--rounds 3] [--peers mailspy,forwarder,mitmdump]
+    python benchmarks/tls.py [--mailspy "mailspy"] [--mitmdump PATH] [--python PATH] [--rounds 3]
 
-A POP3 server and its clients, in TLS by Python's asyncio in processes of their own, with a peer between them.  They cost more than
-any peer does, so that rates are told by what a session, a handshake or a MB costs the peer: its CPU time, as the kernel counts it.
-A rate is what one core would carry: one divided by that.
+A POP3 server and its clients, in TLS by Python's asyncio in processes of their own, with a peer between them.  They cost more
+than any peer does, so that rates are told by what a session, a handshake or a MB costs the peer: its CPU time, as the kernel
+counts it.  A rate is what one core would carry: one divided by that.
 
 Knows the works and how they are measured.  Must not know what a peer does.
 """
@@ -234,8 +234,8 @@ async def until_it_greets(port: int) -> None:
 
 def prepare(folder: Path, arguments: argparse.Namespace) -> None:
     """The server's certificate, and mailspy's authority."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out",
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+                    "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out",
                     str(folder / "cert.pem"), "-keyout", str(folder / "key.pem")], check=True, capture_output=True)
     (folder / "both.pem").write_bytes((folder / "cert.pem").read_bytes() + (folder / "key.pem").read_bytes())
     if "mailspy" in arguments.peers:

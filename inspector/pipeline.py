@@ -16,6 +16,7 @@ from inspector.gate import FlowGate
 from inspector.limits import DEFAULT, Limits
 from inspector.machine import Machine, Table
 from inspector.mask import masked, masked_lines
+from inspector.offers import Offers
 from inspector.pdu import C2S, PDU, S2C, Direction, Finding, Flow
 from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
@@ -29,6 +30,8 @@ from inspector.starttls import PASS
 
 GATHERED: Final = 1 << 24
 """Octets that wait to be read together with others, all flows taken together."""
+PREAUTH: Final = b"* PREAUTH"
+"""How an IMAP server greets a client that need not log in (RFC 9051 §7.1.4)."""
 LATE: Final = 1 << 60
 """Beyond the number of any event."""
 
@@ -113,6 +116,8 @@ class Pipeline:
         """The number of the event in hand, where somebody counts them."""
         self._gathered = 0
         """Octets that were gathered since all were read: no more than that wait."""
+        self.offers: Offers | None = Offers()
+        """What servers have offered; None where other processes have some of the sessions."""
         self._newcomers: dict[int, Newcomer] = {}
         """Flows of somebody else's capture of which it is not known yet what they are."""
         self.left_out = 0
@@ -213,6 +218,8 @@ class Pipeline:
         if name == NOT_MAIL:
             return OpaqueSession, ("cross_protocol", f"{other or 'something unknown'} on port {port}")
         flow.protocol = name
+        if newcomer.server.startswith(PREAUTH):
+            return OpaqueSession, ("unasked_login", f"a PREAUTH greeting; {name} is not read")
         return OpaqueSession, ("unknown_protocol", f"{name} is not read")
 
     def _take_wrapped(self, inspector: Inspector, wrapping: Wrapping, events: list[Event]) -> None:
@@ -367,7 +374,10 @@ class Inspector:
         """Segments of a body that wait to be read together."""
         self._gate: FlowGate | None = None
         protocol = pipeline.protocols.get(flow.protocol)
-        self.session: Session | None = protocol.session(flow, pipeline.observer, pipeline.limits) if protocol else None
+        self.session: Session | None = None
+        if protocol is not None:
+            self.session = protocol.session(flow, pipeline.observer, pipeline.limits)
+            self.session.starttls, self.session.offers = protocol.starttls, pipeline.offers
 
     def collect(self) -> None:
         """Keeps, after each segment, the PDUs that it completed, for the comments of a capture."""
@@ -381,8 +391,7 @@ class Inspector:
         if self.session is not None:
             self.session.gate = gate
             gate.session = self.session
-            protocol = self._pipeline.protocols.get(self.flow.protocol)
-            gate.starttls = protocol.starttls if protocol is not None and gate.policy != PASS else None
+            gate.starttls = self.session.starttls if gate.policy != PASS else None
 
     def comments(self) -> list[str]:
         """What the last segment completed, one line a PDU: its number, direction, phase and text."""
@@ -552,6 +561,8 @@ class Inspector:
         """From here on the flow is read so."""
         session = self.session = make(self.flow, self._pipeline.observer, self._pipeline.limits)
         session.seen = self.seen
+        if (protocol := self._pipeline.protocols.get(self.flow.protocol)) is not None:
+            session.starttls, session.offers = protocol.starttls, self._pipeline.offers
         if self._gate is not None:
             self.judged_by(self._gate)
         return session
@@ -569,6 +580,8 @@ class Inspector:
         waiting, self._waiting, self._client, self._server = self._waiting, [], b"", b""
         if make is OpaqueSession and waiting:
             session.time = self.time
+            if any(data.startswith(PREAUTH) for client, data, _ in waiting[:1] if not client):
+                session.anomaly("unasked_login", "a PREAUTH greeting")
             session.anomaly("unknown_protocol", "neither the port nor the greeting tells it; see --protocol")
         for client, data, time in waiting:
             try:

@@ -9,12 +9,14 @@ Knows flows, exchanges, messages and observers.  Must not know any protocol's wo
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
 from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.machine import Machine
+from inspector.offers import Offers, differing, in_the_clear, weak
 from inspector.pdu import C2S, NOTHING, PDU, S2C, Exchange, Finding, Flow, Kind, Message, Outcome, Part, Sink, Transaction
 from inspector.reader import Reader
 
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from inspector.limits import Limits
+    from inspector.starttls import StartTls
     from inspector.verdict import Verdict
 
+_SERVER_HELLO: Final = re.compile(r" ServerHello (TLS 1\.\d|SSL 3\.0)")
+"""How a record is described that says which version it is."""
 REPLIES_KEPT: Final = 1_000
 """Replies that an exchange keeps: an endless SASL dialogue must not fill the memory.  Past it only the last is kept."""
 
@@ -70,9 +75,9 @@ class Gate(Protocol):
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "joined",
-                 "lacking", "limits", "machine", "message", "number", "observer", "opening", "pending", "seen", "server", "sink",
-                 "taint", "time", "tls", "transaction", "unveiled", "user")
+    __slots__ = ("_cut", "_early", "_offered", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "joined",
+                 "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening", "pending", "seen",
+                 "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -108,8 +113,7 @@ class Session:
         """Where PDUs are collected for the capture, or None."""
         self.hidden = False
         """A PDU of the segment in hand holds a secret."""
-        self._cut = False
-        self._early = False
+        self._cut = self._early = False
         self._veil = -1
         """Where the server's octets were when TLS was agreed on; below 0 when nothing may go on in the clear."""
         self.lacking = False
@@ -118,6 +122,12 @@ class Session:
         """The capture begins in the middle of the flow, and no command has come since: replies may answer what is not in it."""
         self.unveiled = flow.secure
         """TLS was agreed on, and what crosses in it is seen in the clear."""
+        self.starttls: StartTls | None = None
+        """How TLS begins in the protocol; None where it cannot."""
+        self.offers: Offers | None = None
+        """What servers have offered in other sessions; None where nobody keeps it."""
+        self._offered: frozenset[str] | None = None
+        """What the server has said before TLS that it can do."""
         self.doubtful: Exchange | None = None
         """The last exchange whose reply may be in a gap."""
 
@@ -399,6 +409,30 @@ class Session:
 
     # TLS and octets that are not read
 
+    def offered(self, pdu: PDU) -> None:
+        """The server has said what it can do."""
+        starttls = self.starttls
+        if starttls is None:
+            return
+        capabilities = frozenset(starttls.capabilities(pdu.raw))
+        before, self._offered = self._offered, None
+        if self.tls:
+            if before is not None and (told := differing(before, capabilities)):
+                self.anomaly("capabilities_differ", told, pdu)
+            return
+        self._offered = capabilities
+        offered = starttls.verb in capabilities
+        if before is None and (mechanism := in_the_clear(pdu.raw)):
+            self.anomaly("auth_offered_in_clear", mechanism, pdu)
+        if self.offers is not None and self.offers.withdrawn(self.flow.server, offered):
+            self.anomaly("starttls_withdrawn", f"{self.flow.server} has offered {starttls.verb} before", pdu)
+
+    def refused_tls(self) -> None:
+        """The server has said no."""
+        verb = self.starttls.verb if self.starttls is not None else ""
+        self.anomaly("starttls_refused", f"{verb} was {'offered and ' if verb in (self._offered or ()) else ''}refused")
+        self.release_client()
+
     def start_tls(self) -> None:
         """TLS was agreed on: from here both directions are records."""
         self.tls = True
@@ -433,6 +467,9 @@ class Session:
             self.server.renew()
         for finding in findings:
             self.report(finding)
+            fields = finding.fields
+            if told := weak(str(fields.get("version", "")), str(fields.get("cipher", ""))):
+                self.anomaly("weak_tls", f"{fields.get('leg', 'a')} leg: {told}")
 
     def unasked_tls(self) -> None:
         """The client's first octet begins a TLS handshake on a port that begins in the clear."""
@@ -454,5 +491,8 @@ class Session:
             secret = self.partial_secret(head)
         pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, self.client_state, 0, secret, None,
                         NOTHING, note)
+        hello = _SERVER_HELLO.search(note) if record and not reader.client else None
+        if hello is not None and (told := weak(hello[1], "")):
+            self.anomaly("weak_tls", told, pdu)
         if early:
             self.anomaly("plaintext_after_starttls", "clear text where a TLS record was due", pdu)

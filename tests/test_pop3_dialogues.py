@@ -197,7 +197,7 @@ def test_a_refused_stls_leaves_the_session_in_the_clear():
     witness = everyway(POP3, [(S2C, b"+OK\r\n"), (C2S, b"STLS\r\nCAPA\r\n"), (S2C, b"-ERR no\r\n+OK\r\nUSER\r\n.\r\n"),
                               (C2S, b"QUIT\r\n"), (S2C, b"+OK\r\n")])
     assert [pdu.verb for pdu in witness.pdus] == ["", "STLS", "STLS", "CAPA", "CAPA", "CAPA", "QUIT", "QUIT"]
-    assert [name for name, _ in witness.anomalies] == ["early_content"]
+    assert [name for name, _ in witness.anomalies] == ["starttls_refused", "early_content"]
 
 
 def test_tls_on_a_clear_port_is_named():

@@ -127,7 +127,7 @@ def test_auth_is_a_phase_and_its_responses_are_masked():
     witness = dialogue(SMTP, """
         S: 220 mx            | CONNECT
         C: EHLO c            | HELLO
-        S: 250 AUTH PLAIN    | HELLO
+        S: 250 AUTH PLAIN    | HELLO ! auth_offered_in_clear
         C: AUTH PLAIN AHVzZXIAcGFzcw== | AUTH ! cleartext_credentials
         S: 535 5.7.8 no      | AUTH
         C: AUTH CRAM-MD5     | AUTH
@@ -154,7 +154,7 @@ def test_credentials_in_the_clear_are_told_once_an_exchange():
     dialogue(SMTP, """
         S: 220 mx            | CONNECT
         C: EHLO c            | HELLO
-        S: 250 AUTH LOGIN    | HELLO
+        S: 250 AUTH LOGIN    | HELLO ! auth_offered_in_clear
     """ + attempt + attempt)
 
 

@@ -16,6 +16,7 @@ from inspector.capture.writer import CaptureWriter
 from inspector.gate import FlowGate
 from inspector.host import Hooks, Host
 from inspector.live.relay import GatedRelay
+from inspector.offers import weak
 from inspector.pdu import Address, Finding, Flow
 from inspector.pipeline import Pipeline
 from inspector.protocols.pop3.starttls import STLS
@@ -265,3 +266,58 @@ def test_the_wall_holds_for_any_cut_of_an_injection() -> None:
         assert live.links[1].sent == b"STLS\r\n"
 
 
+
+
+# What a man in the middle leaves behind
+
+
+def sessions(*dialogues: tuple[str, ...]) -> list[str]:
+    """What is told of sessions with one server, one after the other: anomalies only."""
+    told, pipeline = listener()
+    for number, said in enumerate(dialogues, 1):
+        flow = Flow(number, Address("127.0.0.1", 40_000 + number), Address("192.0.2.1", 110), 1_000_000 * number, "pop3")
+        inspector = pipeline.open(flow)
+        for line in said:
+            inspector.feed(line[0] == "C", line[1:].encode("latin-1"), flow.opened)
+        inspector.close("over")
+    return [line for line in told.told if line.split()[0] in ("info", "low", "medium", "high", "critical")]
+
+
+OFFERS = ("S+OK\r\n", "CCAPA\r\n", "S+OK\r\nSTLS\r\nTOP\r\n.\r\n")
+STRIPPED = ("S+OK\r\n", "CCAPA\r\n", "S+OK\r\nTOP\r\n.\r\n")
+
+
+def test_a_server_that_offers_it_no_more() -> None:
+    assert sessions(OFFERS, OFFERS, STRIPPED, OFFERS) == ["high starttls_withdrawn"]
+    assert sessions(STRIPPED, OFFERS) == []
+
+
+def test_a_server_that_offers_and_refuses() -> None:
+    assert sessions((*OFFERS, "CSTLS\r\n", "S-ERR no\r\n")) == ["medium starttls_refused"]
+
+
+def test_records_of_an_old_version() -> None:
+    """TLS that is not looked into tells its version all the same."""
+    hello = "\x16\x03\x01\x00\x2c\x02\x00\x00\x28\x03\x01" + "r" * 32 + "\x00\x00\x2f\x00\x00\x00"
+    told, pipeline = listener()
+    from inspector.formats.tls import describe
+
+    pipeline.observer.describe_record = describe
+    inspector = pipeline.open(Flow(1, Address("127.0.0.1", 1), Address("192.0.2.1", 110), 1, "pop3"))
+    for line in ("S+OK\r\n", "CSTLS\r\n", "S+OK\r\n", "C" + HELLO.decode("latin-1"), "S" + hello):
+        inspector.feed(line[0] == "C", line[1:].encode("latin-1"), 1)
+    assert "high weak_tls" in told.told
+
+
+@pytest.mark.parametrize(("version", "cipher", "told"), [
+    ("TLSv1.3", "TLS_AES_256_GCM_SHA384", ""), ("TLSv1.2", "ECDHE-ECDSA-AES256-GCM-SHA384", ""), ("TLSv1", "AES128-SHA", "TLSv1"),
+    ("TLSv1.1", "DES-CBC3-SHA", "TLSv1.1, DES-CBC3-SHA"), ("TLSv1.2", "RC4-SHA", "RC4-SHA"),
+    ("SSLv3", "NULL-MD5", "SSLv3, NULL-MD5"), ("TLS 1.2", "", ""), ("TLS 1.0", "", "TLS 1.0")])
+def test_what_is_weak(version: str, cipher: str, told: str) -> None:
+    assert weak(version, cipher) == told
+
+
+def test_a_leg_of_an_old_version_is_told() -> None:
+    live = Live("smtp", FOLLOW, holds=True).play(*MAIL[:5])
+    live.relay.secured(*live.inner, [Finding("tls", "server leg", {"leg": "server", "version": "TLSv1", "cipher": "x"})], PASS)
+    assert "high weak_tls" in live.told

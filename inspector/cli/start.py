@@ -136,6 +136,9 @@ class Run:
             setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console,
                                           "sieve": self._sieve(values.get("filter"))}))
             self.pipeline = self._pipeline(setup)
+            if streams is not None:
+                # Other processes have some of the sessions: what a server offered in them is not known here.
+                self.pipeline.offers = None
         except BaseException:
             self.outputs.close()
             raise

@@ -16,6 +16,8 @@ from inspector.protocols.pop3.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Comm
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 
+_INSIDE = frozenset(phases.PHASES[phases.TRANSACTION]) - frozenset(phases.PHASES[phases.AUTHORIZATION])
+"""Commands for which a client must have logged in."""
 _CLIENT_MOVING = moving(phases.CLIENT)
 _MOVING = moving(phases.PHASES) | _CLIENT_MOVING
 
@@ -176,6 +178,8 @@ class Pop3Session(Session):
             self.anomalies(agreed(reading.found) if self.utf8 else list(reading.found), pdu)
         if self.observer.exchange_completed is not None:
             self.answered(exchange, pdu)
+        if outcome is OK and exchange.phase == phases.AUTHORIZATION and verb in _INSIDE:
+            self.anomaly("unasked_login", f"{verb} succeeds before any login", pdu)
         if verb in _MOVING:
             self.automaton.settle(verb, outcome)
             self.settle(verb, outcome)
@@ -205,7 +209,7 @@ class Pop3Session(Session):
                 self.start_tls()
                 self.client.resume()
             else:
-                self.release_client()
+                self.refused_tls()
         elif verb == "AUTH":
             self._asking = False
             self.release_tainted()
@@ -232,6 +236,8 @@ class Pop3Session(Session):
                         transaction.number if transaction is not None else 0, None, exchange.command, note=note)
         if found := content_deviations(head, ambiguous):
             self.anomalies(found, pdu)
+        if exchange.verb == "CAPA":
+            self.offered(pdu)
         self.transaction = None
         self.completed(exchange)
 

@@ -290,6 +290,8 @@ class SmtpSession(Session):
                         reading.text)
         if reading.found:
             self.anomalies(list(reading.found), pdu)
+        if outcome is OK and verb in _LISTING:
+            self.offered(pdu)
         if self.observer.exchange_completed is not None:
             self.answered(exchange, pdu)
         final = exchange.due <= 0
@@ -374,7 +376,7 @@ class SmtpSession(Session):
             self.start_tls()
             self.client.resume()
         else:
-            self.release_client()
+            self.refused_tls()
 
     def _auth_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         self._asking = outcome is MORE
@@ -417,6 +419,7 @@ def _word_shown(command: Command, line: bytes, secret: tuple[int, int] | None) -
     return word[0].decode("ascii", "replace").upper() if word and secret is None else ""
 
 
+_LISTING: Final = frozenset({"EHLO", "LHLO"})
 _EFFECTS: Final = {
     "MAIL": SmtpSession._mail_answered,
     "RCPT": SmtpSession._rcpt_answered,
