@@ -120,6 +120,8 @@ CATALOGUE: Final = _catalogue(
                 "Octets that were sent and are not in the capture; what they belong to is incomplete."),
     AnomalyType("tcp_overlap_conflict", _H, "RFC 9293 §3.10.7.4",
                 "The same octets of a TCP stream came twice and differ: an evasion, or a broken device; the first copy is read."),
+    AnomalyType("sealed", _M, "mailspy",
+                "Records of TLS that do not open with the keys that there are; the rest of the flow is not read."),
     AnomalyType("parser_fault", _H, "mailspy",
                 "A fault of mailspy's own in reading this flow; the rest of it is passed on unread."),
     AnomalyType("unknown_protocol", _L, "mailspy",

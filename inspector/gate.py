@@ -177,9 +177,15 @@ class FlowGate:
             self._edit(pdu, starttls, policy.offered)
 
     def _edit(self, pdu: PDU, starttls: StartTls, offered: bool) -> None:
-        edited = starttls.edited(pdu.raw, offered)
-        if edited != pdu.raw:
+        edited, session = starttls.edited(pdu.raw, offered), self.session
+        if edited != pdu.raw and pdu.offset >= self._server.base and session is not None:
             self._rule_line(pdu, Replace(edited))
+            # The session goes on in the stream that the client gets.
+            longer = len(edited) - pdu.size
+            self._server.base += longer
+            session.server.offset += longer
+            pdu.raw, pdu.size, pdu.note = edited, len(edited), ""
+            self._reply = (pdu.offset, pdu.offset + pdu.size)
             how = "offers" if offered else "hides"
             self.edits.append(Finding("tls_edit", f"mailspy {how} {starttls.verb} in the answer to {pdu.verb}", {
                 "capability": starttls.verb, "offered": offered, "command": pdu.verb}))

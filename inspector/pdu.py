@@ -89,6 +89,8 @@ class Flow:
     """Octets so far that crossed and are not in the capture that is read."""
     secure: bool = False
     """It crosses in TLS on both sides, from its first octet, and is seen in the clear."""
+    sealed: bool = False
+    """The client's leg is in TLS from its first octet, and the capture has its records."""
 
 
 class PDU:

@@ -13,6 +13,7 @@ from typing import Final
 from typing import Protocol as Interface
 
 from inspector.gate import FlowGate
+from inspector.keylog import Keys
 from inspector.limits import DEFAULT, Limits
 from inspector.machine import Machine, Table
 from inspector.mask import masked, masked_lines
@@ -24,12 +25,15 @@ from inspector.protocols.smtp import LMTP, SMTP
 from inspector.reader import Reader
 from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, TLS, TLS_PORTS, Wrapping, foreign, recognised, unwrapped
 from inspector.run import Run, calm
-from inspector.segment import Ended, Event, Gap, Noted, Opened, Remark, Reset, Segment
+from inspector.segment import Ended, Event, Gap, Noted, Opened, Remark, Reset, Secrets, Segment
 from inspector.session import Observer, Session
 from inspector.starttls import PASS
+from inspector.unsealing import BROKEN, HOPELESS, READABLE, WAITING, Unsealing, hello_of
 
 GATHERED: Final = 1 << 24
 """Octets that wait to be read together with others, all flows taken together."""
+HELLO: Final = b"\x16"
+"""The first octet of TLS."""
 PREAUTH: Final = b"* PREAUTH"
 """How an IMAP server greets a client that need not log in (RFC 9051 §7.1.4)."""
 LATE: Final = 1 << 60
@@ -118,6 +122,8 @@ class Pipeline:
         """Octets that were gathered since all were read: no more than that wait."""
         self.offers: Offers | None = Offers()
         """What servers have offered; None where other processes have some of the sessions."""
+        self.keys: Keys | None = None
+        """Those of TLS sessions, once there are any."""
         self._newcomers: dict[int, Newcomer] = {}
         """Flows of somebody else's capture of which it is not known yet what they are."""
         self.left_out = 0
@@ -145,6 +151,9 @@ class Pipeline:
                 self._inspectors[event.key or event.flow.number] = self.open(event.flow)
             else:
                 self._newcomers[event.key or event.flow.number] = Newcomer(event, self.hint(event.flow.server.port))
+        elif isinstance(event, Secrets):
+            self.keys = self.keys or Keys()
+            self.keys.add(event.keylog)
         else:
             inspector = self._inspectors.get(event.flow)
             if inspector is None:
@@ -211,6 +220,10 @@ class Pipeline:
         other = foreign(newcomer.client, newcomer.server)
         if other == TLS:
             if port in TLS_PORTS:
+                inner = TLS_PORTS[port][:-1]
+                if inner in self.protocols and self.keys is not None and self.keys.of(hello_of(newcomer.client)):
+                    flow.protocol, flow.secure, flow.sealed = inner, True, True
+                    return self.protocols[inner].session, None
                 flow.protocol = TLS_PORTS[port]
                 return VeiledSession, None
             flow.protocol = hint
@@ -353,8 +366,8 @@ class Newcomer:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_client", "_ended", "_gate", "_pipeline", "_run", "_server", "_waiting", "flow", "seen", "session", "time",
-                 "turn")
+    __slots__ = ("_client", "_ended", "_gate", "_given_up", "_pipeline", "_run", "_server", "_unsealing", "_waiting", "flow",
+                 "seen", "session", "time", "turn")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
         self._pipeline = pipeline
@@ -373,6 +386,10 @@ class Inspector:
         self._run: Run | None = None
         """Segments of a body that wait to be read together."""
         self._gate: FlowGate | None = None
+        self._unsealing: Unsealing | None = None
+        """What opens the records of TLS, where there are keys."""
+        self._given_up = False
+        """They cannot be opened."""
         protocol = pipeline.protocols.get(flow.protocol)
         self.session: Session | None = None
         if protocol is not None:
@@ -413,6 +430,9 @@ class Inspector:
             self._undecided(client, data, time)
         elif self.flow.closed:
             return
+        elif self._pipeline.keys is not None and self._sealed(session, client, data):
+            self._unseal(session, client, data, time)
+            return
         else:
             session.time = time
             session.hidden = False
@@ -422,6 +442,36 @@ class Inspector:
                 self._degrade(error)
         if self._pipeline.copy is not None:
             self._pipeline.copy.segment(self, client, data, time)
+
+    def _sealed(self, session: Session, client: bool, data: bytes) -> bool:
+        """Whether records are to be opened, from here on or since long."""
+        if self._unsealing is not None:
+            return True
+        if not self._given_up and client and data[:1] == HELLO and (
+                session.veiled or (self.flow.sealed and not session.client.position)):
+            assert self._pipeline.keys is not None
+            self._unsealing = Unsealing(self._pipeline.keys)
+        return self._unsealing is not None
+
+    def _unseal(self, session: Session, client: bool, data: bytes, time: int) -> None:
+        """Reads what is in the records of a segment."""
+        unsealing = self._unsealing
+        assert unsealing is not None
+        waited = unsealing.state is WAITING
+        clear = unsealing.feed(client, data, time)
+        if waited and unsealing.state is READABLE:
+            session.unveil(self.flow.secure or not self.flow.sealed)
+        if clear:
+            self._unsealing = None
+            self.feed(client, clear, time)
+            self._unsealing = unsealing
+        if unsealing.state in (HOPELESS, BROKEN):
+            self._unsealing, self._given_up = None, True
+            if unsealing.state is BROKEN:
+                session.anomaly("sealed", "a record does not open with the keys that there are")
+                session.give_up()
+            for sender, raw, when in unsealing.raw:
+                self.feed(sender, raw, when)
 
     def gather(self, client: bool, data: bytes, time: int) -> bool:
         """Keeps a segment for later if it only lengthens what is crossing."""
@@ -438,7 +488,8 @@ class Inspector:
         session = self.session
         if session is not None and session.sink is not None and self.seen is None and calm(data):
             reader = session.client if client else session.server
-            if reader.step is Reader.content and not reader.paused and getattr(session.sink, "patient", False):
+            waits = reader.step is Reader.content and not reader.paused and self._unsealing is None
+            if waits and getattr(session.sink, "patient", False):
                 self._run = Run(client)
 
     def read_run(self) -> None:
@@ -458,6 +509,10 @@ class Inspector:
         if session is None or self.flow.closed:
             return
         session.time = time
+        if self._unsealing is not None:
+            # What comes after octets that are missing does not open.
+            self._unsealing, self._given_up = None, True
+            session.give_up()
         try:
             session.gap(client, size)
         except Exception as error:

@@ -78,6 +78,15 @@ class Noted(NamedTuple):
     """From here on what crosses in TLS is seen in the clear."""
 
 
+class Secrets(NamedTuple):
+    """Keys of TLS sessions, which the capture brings along or the user has."""
+
+    flow: int
+    """0: of no flow, or of any."""
+    time: int
+    keylog: bytes
+
+
 class Ended(NamedTuple):
     """That direction will carry nothing more (FIN); the other may."""
 
@@ -94,4 +103,4 @@ class Reset(NamedTuple):
     time: int
 
 
-Event = Opened | Segment | Gap | Remark | Noted | Ended | Reset
+Event = Opened | Segment | Gap | Remark | Noted | Secrets | Ended | Reset

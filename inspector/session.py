@@ -75,9 +75,9 @@ class Gate(Protocol):
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "_offered", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "joined",
-                 "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening", "pending", "seen",
-                 "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
+    __slots__ = ("_asked", "_cut", "_early", "_offered", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden",
+                 "joined", "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening", "pending",
+                 "seen", "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -114,7 +114,7 @@ class Session:
         self.hidden = False
         """A PDU of the segment in hand holds a secret."""
         self._cut = self._early = False
-        self._veil = -1
+        self._veil = self._asked = -1
         """Where the server's octets were when TLS was agreed on; below 0 when nothing may go on in the clear."""
         self.lacking = False
         """Octets of the body in hand are missing."""
@@ -437,7 +437,7 @@ class Session:
         """TLS was agreed on: from here both directions are records."""
         self.tls = True
         held = self.client.held
-        self._veil = self.server.offset
+        self._veil, self._asked = self.server.offset, self.client.offset
         self.client.step = self.server.step = Reader.record
         if held and held[0][1][:1] != b"\x16":
             octets = sum(len(piece) for _, piece in held)
@@ -461,18 +461,34 @@ class Session:
     def noted(self, findings: Sequence[Finding], secured: bool) -> None:
         """What the live proxy knows of the flow; `secured`: from here on what crosses in TLS is seen in the clear."""
         if secured:
-            self.tls = self.unveiled = True
-            self._veil = -1
-            self.client.renew()
-            self.server.renew()
+            self.unveil()
         for finding in findings:
             self.report(finding)
             fields = finding.fields
             if told := weak(str(fields.get("version", "")), str(fields.get("cipher", ""))):
                 self.anomaly("weak_tls", f"{fields.get('leg', 'a')} leg: {told}")
 
+    def unveil(self, whole: bool = True) -> None:
+        """From here on what crosses in TLS is seen in the clear: other streams, of which nothing has come.  `whole`: not on the
+        client's leg alone."""
+        self.tls = self.unveiled = whole
+        self._veil = -1
+        self.client.renew()
+        self.server.renew()
+
+    @property
+    def veiled(self) -> bool:
+        """Whether records are due, and none has come."""
+        return self.tls and not self.unveiled and self._veil == self.server.offset and not self.client.position - self._asked
+
     def unasked_tls(self) -> None:
         """The client's first octet begins a TLS handshake on a port that begins in the clear."""
+        if self.flow.sealed:
+            # A capture of records whose keys are not there.
+            self.tls = True
+            self.unveiled = False
+            self.client.step = self.server.step = Reader.record
+            return
         self.tls = True
         self.client.step = self.server.step = Reader.record
         self.anomaly("cross_protocol", "TLS on a port that begins in the clear")

@@ -53,6 +53,8 @@ class Frame:
         """What mailspy has written beside it, if that is its own capture."""
 
 
+SECRETS: Final = -2
+"""In place of a link type: not a packet, but a log of TLS keys."""
 UNWANTED: Final = Frame(-1, 0, b"")
 """Stands for a frame that nobody wants."""
 
@@ -98,8 +100,8 @@ class _Section:
 class Frames:
     """A capture file, read in order; it knows its place for messages."""
 
-    __slots__ = ("_at", "_base", "_data", "_divisor", "_failure", "_link", "_little", "_over", "_place", "_processes", "_section",
-                 "_step", "_take", "_time", "_warn", "path", "secrets", "secrets_size")
+    __slots__ = ("_at", "_base", "_data", "_divisor", "_failure", "_link", "_little", "_over", "_place", "_processes", "_secrets",
+                 "_section", "_step", "_take", "_time", "_warn", "path")
 
     def __init__(self, take: Take, path: str, warn: Warn, share: Share = ALL) -> None:
         """`path` is for messages; what is seen at once to be another's comes as `UNWANTED`."""
@@ -120,9 +122,8 @@ class Frames:
         self._little = False
         self._divisor = 1
         self._link = 0
-        self.secrets: list[tuple[int, bytes]] = []
-        """The decryption secrets that the file brings: kind (0x544c534b: a TLS key log) and octets."""
-        self.secrets_size = 0
+        self._secrets = 0
+        """Octets of decryption secrets so far."""
 
     def batch(self) -> list[Frame]:
         """The next frames, some hundreds as a rule; none at the end of the file.
@@ -342,11 +343,10 @@ class Frames:
             frame.note = data[at + 4:min(end, at + 4 + (data[at + 2] << 8 | data[at + 3]))]
 
     def _read_secrets(self, body: bytes, frames: list[Frame]) -> None:
-        order = self._section.order
-        kind, length = Struct(order + "II").unpack_from(body)
-        if self.secrets_size + length <= MOST_SECRETS:
-            self.secrets_size += length
-            self.secrets.append((kind, body[8:8 + length]))
+        kind, length = Struct(self._section.order + "II").unpack_from(body)
+        if kind == pcapng.TLS_KEYS and self._secrets + length <= MOST_SECRETS:
+            self._secrets += length
+            frames.append(Frame(SECRETS, self._time, body[8:8 + length]))
 
 
 _SECTION: Final = pcapng.SECTION.to_bytes(4, "big")

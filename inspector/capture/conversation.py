@@ -19,6 +19,8 @@ from inspector.pdu import Direction, Flow
 
 SERVICE_PORTS: Final = {"smtp": 25, "lmtp": 24, "pop3": 110, "imap": 143}
 """The ports by which other programs know what to dissect."""
+TLS_PORTS: Final = {"smtp": 465, "pop3": 995, "imap": 993}
+"""The same where it stands as records of TLS."""
 
 ACKNOWLEDGE: Final = 256 * 1024
 """Octets one way after which the other side acknowledges, having nothing to say itself."""
@@ -110,7 +112,7 @@ class Conversation:
     def __init__(self, flow: Flow, taken: set[Path]) -> None:
         """`taken` are the paths of other flows, to be kept apart from."""
         client, server = _packed(flow.client.host), _packed(flow.server.host)
-        described = _described(flow.server.port, flow.protocol, len(client) - len(server), flow.secure)
+        described = _described(flow.server.port, flow.protocol, len(client) - len(server), flow.secure, flow.sealed)
         client, server = _widened(client, server), _widened(server, client)
         self.path = _free(flow, client, server, taken)
         shape = Frame4 if len(client) == 4 else Frame6
@@ -144,9 +146,9 @@ _PLAIN_OPTIONS: Final = _aligned(frame.MSS + frame.WINDOW_SCALE)
 
 
 @lru_cache(maxsize=256)
-def _described(port: int, protocol: str, wider: int, secure: bool) -> bytes:
+def _described(port: int, protocol: str, wider: int, secure: bool, sealed: bool) -> bytes:
     """The options of a SYN, the marker among them; `wider` is below 0 where the client was mapped, above for the server."""
-    told = marker.Marker(port, protocol, wider < 0, wider > 0, secure)
+    told = marker.Marker(port, protocol, wider < 0, wider > 0, secure, sealed)
     return _aligned(frame.MSS + frame.WINDOW_SCALE + marker.pack(told))
 
 
@@ -174,7 +176,8 @@ def _free(flow: Flow, client: bytes, server: bytes, taken: set[Path]) -> Path:
     """
     real = flow.server.port & _WRAP >> 16
     client_port = flow.client.port & _WRAP >> 16
-    for port in chain((SERVICE_PORTS.get(flow.protocol, real), real), range(65_535, 0, -1)):
+    service = (TLS_PORTS if flow.sealed else SERVICE_PORTS).get(flow.protocol, real)
+    for port in chain((service, real), range(65_535, 0, -1)):
         path = Path(client, client_port, server, port)
         if path not in taken and path.reversed not in taken and path != path.reversed:
             break

@@ -11,7 +11,7 @@ from heapq import merge
 from itertools import chain, islice
 from typing import Final, NamedTuple
 
-from inspector.capture.blocks import ALL, UNWANTED, Frame, Frames, Share
+from inspector.capture.blocks import ALL, SECRETS, UNWANTED, Frame, Frames, Share
 from inspector.capture.checksums import sound
 from inspector.capture.fragments import Fragments
 from inspector.capture.reassembly import Reassembly
@@ -19,7 +19,7 @@ from inspector.capture.source import Idle, Source, opened
 from inspector.errors import CaptureError
 from inspector.formats.packet import Fragment, Packet, Skipped, dissect, owner_of_pair
 from inspector.pdu import Flow
-from inspector.segment import Event, Opened
+from inspector.segment import Event, Opened, Secrets
 
 RAW_IP: Final = 101
 """The link type of packets that are IP from their first octet."""
@@ -82,6 +82,8 @@ class Reading(NamedTuple):
     """The files may grow: what is called while nothing new comes."""
     progress: Callable[[Progress], None] | None = None
     """Is told, now and then, how far it is."""
+    keylog: bytes = b""
+    """Keys of TLS sessions, beside those in the captures."""
     share: Share | None = None
     """Only some flows are taken; the numbers of flows are not known then."""
 
@@ -151,6 +153,8 @@ def read_rounds(paths: Iterable[str], how: Reading) -> Iterator[Round]:
         reassembly = Reassembly(limited.told, number)
         reassembly.events = current.events
         dissection = _Dissection(reassembly, limited, how)
+        if reassembly.events:
+            current.mark(turn)
         for batch in batches:
             done = 0
             while done < len(batch):
@@ -246,6 +250,8 @@ class _Dissection:
         self._skipped: set[Skipped] = set()
         self._fragments = Fragments(limited.told)
         self._unsound = 0
+        if how.keylog:
+            self._secrets(how.keylog, 0)
 
     def take(self, batch: list[Frame]) -> None:
         """Takes frames in their order."""
@@ -260,6 +266,8 @@ class _Dissection:
                 reassembly.feed(packet, frame.time, turn)
                 if frame.note:
                     reassembly.noted(packet, frame.note, frame.time)
+            elif frame.link == SECRETS:
+                self._secrets(frame.data, frame.time)
             else:
                 self._turn = turn
                 self._other(packet, frame.time)
@@ -280,6 +288,8 @@ class _Dissection:
                 self._feed(packet, frame.time)
                 if frame.note:
                     reassembly.noted(packet, frame.note, frame.time)
+            elif frame.link == SECRETS:
+                self._secrets(frame.data, frame.time)
             else:
                 self._other(packet, frame.time)
             if len(current.events) > known:
@@ -292,6 +302,9 @@ class _Dissection:
         share = self._share
         if share is None or owner_of_pair(packet.pair, share.processes) == share.place:
             self._reassembly.feed(packet, time, self._turn)
+
+    def _secrets(self, keylog: bytes, time: int) -> None:
+        self._reassembly.events.append(Secrets(0, time, keylog))
 
     def _other(self, packet: Fragment | Skipped, time: int) -> None:
         if isinstance(packet, Fragment):

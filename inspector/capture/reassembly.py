@@ -202,7 +202,7 @@ class Reassembly:
             return Flow(number, _address(client, up[-4:-2]), _address(server, up[-2:]), self._time)
         return Flow(number, _address(client, up[-4:-2], described.client_mapped),
                     Address(_address(server, up[-2:], described.server_mapped).host, described.port), self._time,
-                    described.protocol, secure=described.secure)
+                    described.protocol, secure=described.secure, sealed=described.sealed)
 
     def _expire(self) -> None:
         """Forgets connections that ended long ago, and, where there are too many, the oldest."""

@@ -13,7 +13,7 @@ from typing import Final
 from inspector.capture.conversation import Conversation, Half, Path
 from inspector.capture.file import CaptureFile, Piece
 from inspector.capture.note import pack
-from inspector.formats import frame
+from inspector.formats import frame, pcapng
 from inspector.formats.frame import LARGEST
 from inspector.pdu import C2S, Direction, Finding, Flow
 
@@ -80,6 +80,11 @@ class CaptureWriter:
         """Writes down what no octet shows; `secured`: from here on what crosses in TLS stands in the clear."""
         conversation = self._conversations.get(flow.number) or self._begin(flow)
         self._control(conversation, conversation.client.note(pack(findings, secured), time), time)
+
+    def secrets(self, keylog: bytes, time: int) -> None:
+        """Writes keys of TLS sessions whose records come next."""
+        if keylog and self._file.ready(time):
+            self._file.write(pcapng.secrets(keylog), 0, time)
 
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
         """Writes the FIN of that direction's sender, which the next packet of the other side acknowledges.

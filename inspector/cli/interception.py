@@ -18,7 +18,7 @@ from inspector.starttls import FOLLOW, HIDE, PASS, REFUSE, SERVE, Mode, Policy
 if TYPE_CHECKING:
     from inspector.live.handshakes import Interception
 
-NEEDLESS: Final = ("upstream_ca", "client_cert", "tls_legacy", "keylog")
+NEEDLESS: Final = ("upstream_ca", "client_cert", "tls_legacy", "keylog", "capture_encrypted")
 """Options that mean nothing where we do not look into TLS."""
 POLICIES: Final = {"intercept": FOLLOW, "pass": PASS, "refuse": REFUSE}
 """What `--tls` says of sessions whose legs are the same."""
@@ -54,29 +54,37 @@ def _policy(path: Path, how: str) -> Policy:
 
 def interception(values: Mapping[str, Any], paths: Sequence[Path], followed: Sequence[Policy]) -> Interception | None:
     """What the legs in TLS need; None where there are none.  Raises OptionError."""
+    if values["capture_encrypted"] and not (values["write"] and values["keep_secrets"]):
+        raise OptionError("--capture-encrypted: nothing in it can be masked, and the keys are with it: write --keep-secrets "
+                          "too, and -w FILE")
     shown = any(path.client is Mode.IMPLICIT for path in paths) or any(policy.seen for policy in followed)
     if not shown and not any(path.server in (Mode.IMPLICIT, Mode.STARTTLS) for path in paths):
         if given := next((name for name in NEEDLESS if values[name]), ""):
             raise OptionError(f"--{given.replace('_', '-')}: no leg is in TLS; write --tls intercept, or --upstream pop3s://HOST")
         return None
     from inspector.live.handshakes import Interception
+    from inspector.live.sealed import Keylog
     from inspector.tls.authority import load, make
-    from inspector.tls.contexts import Serving, open_keylog, reaching
+    from inspector.tls.contexts import Serving, hidden_keylog, open_keylog, reaching
     from inspector.tls.leaf import Leaves
     from inspector.tls.verification import Store
 
-    legacy, keylog = values["tls_legacy"], values["keylog"]
+    legacy, keylog, taken = values["tls_legacy"], values["keylog"], None
+    if values["capture_encrypted"]:
+        keylog = keylog or hidden_keylog()
     # Where no client is to trust it, one for this run alone will do.
     authority = load(_folder(values)) if shown else make()
-    if keylog:
+    if values["keylog"]:
         open_keylog(keylog)
+    if values["capture_encrypted"]:
+        taken = Keylog(keylog, ours=not values["keylog"])
     try:
         context = reaching(legacy, keylog, values["client_cert"])
     except (OSError, ssl.SSLError) as error:
         reason = error.strerror if isinstance(error, FileNotFoundError) else "expected a certificate and its key, as PEM"
         raise OptionError(f"--client-cert {values['client_cert']}: {reason}") from error
     return Interception(Serving(Leaves(authority), legacy, keylog), context, Store(values["upstream_ca"]),
-                        values["upstream_verify"])
+                        values["upstream_verify"], taken)
 
 
 def _folder(values: Mapping[str, Any]) -> File:

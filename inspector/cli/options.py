@@ -22,6 +22,7 @@ LIVE: Final = (
     Option("tls", "TLS that begins in a session: intercept, pass (unseen) or refuse; where there is an authority of ours "
            "intercept, else pass", metavar="HOW"),
     Option("strip-starttls", "hide STARTTLS from clients, to see what they do: a downgrade attack", bool, False),
+    Option("capture-encrypted", "capture the client's leg as it is in TLS, with its keys: passwords stay in it", bool, False),
     Option("keylog", "write the keys of TLS there, on both legs, for Wireshark", metavar="FILE"),
     Option("upstream-ca", "the authorities that servers' certificates must be from; else the system's", metavar="FILE"),
     Option("upstream-verify", "when a server's certificate is not right: on (no session), warn or off", str, "on", "HOW"),
@@ -48,6 +49,7 @@ COMMON: Final = (
 READING: Final = (
     Option("merge", "several captures as one, packets sorted by time", bool, False),
     Option("checksums", "leave out packets whose checksums are wrong", bool, False),
+    Option("keylog", "keys of TLS sessions (SSLKEYLOGFILE), beside those in the captures", metavar="FILE"),
 )
 """Of the commands that read captures."""
 

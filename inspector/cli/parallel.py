@@ -14,7 +14,7 @@ from inspector import heap
 from inspector.capture.blocks import Share
 from inspector.capture.reader import Reading, Round, read_rounds
 from inspector.capture.source import STDIN
-from inspector.cli.reading import reading
+from inspector.cli.reading import keylog, reading
 from inspector.cli.start import Run, Setup
 from inspector.console import Heads, Summary
 from inspector.errors import OptionError
@@ -30,12 +30,14 @@ def replayed(setup: Setup, values: Mapping[str, Any], paths: list[str]) -> int:
     if values["follow"]:
         raise OptionError("--follow and --jobs: leave one of the two out; what grows is read as it comes")
 
+    keys = keylog(dict(values))
+
     def make(streams: Streams) -> Run:
         heap.calm(heap.GARBAGE_OFFLINE)
         return Run(setup, values, streams=streams)
 
     def read(share: Share) -> Iterator[Round]:
-        return read_rounds(paths, Reading(bool(values["merge"]), bool(values["checksums"]), share=share))
+        return read_rounds(paths, Reading(bool(values["merge"]), bool(values["checksums"]), keylog=keys, share=share))
 
     with closing(Jobs(make, values["jobs"], read, STDIN in paths)) as jobs:
         outputs = Outputs()

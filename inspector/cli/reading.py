@@ -18,6 +18,8 @@ from inspector.errors import OptionError
 
 Values = dict[str, Any]
 
+LONGEST_KEYLOG: Final = 256 << 20
+"""Octets of a key log that are read: of a million sessions."""
 LONG: Final = 0.5
 """Seconds after which a person wants to know how far it is."""
 
@@ -37,10 +39,23 @@ def files(values: Values, warn: Callable[[str], None]) -> list[str]:
     return paths
 
 
+def keylog(values: Values) -> bytes:
+    """The keys that the user has.  Raises OptionError."""
+    path = values.get("keylog")
+    if not path:
+        return b""
+    try:
+        with open(path, "rb") as file:
+            return file.read(LONGEST_KEYLOG)
+    except OSError as error:
+        raise OptionError(f"--keylog {path}: {error.strerror}") from error
+
+
 @contextmanager
 def reading(values: Values, paths: list[str], screen: bool, idle: Callable[[], None] | None = None) -> Iterator[Reading]:
     """How captures are read.  `screen`: the command writes on the terminal meanwhile, so that no progress can be shown there."""
-    how = Reading(bool(values.get("merge")), bool(values.get("checksums")), idle if values.get("follow") else None)
+    how = Reading(bool(values.get("merge")), bool(values.get("checksums")), idle if values.get("follow") else None,
+                  keylog=keylog(values))
     if screen or (idle is not None and values.get("follow")) or not sys.stderr.isatty():
         yield how
         return

@@ -19,6 +19,8 @@ SERVER_MAPPED: Final = 2
 """Flags: the address is IPv4 and stands as `::ffff:a.b.c.d` only because the other one is IPv6."""
 SECURE: Final = 4
 """Flag: what is in the capture crossed in TLS, on both sides."""
+SEALED: Final = 8
+"""Flag: it stands in the capture as records of TLS, from the first octet."""
 LONGEST_NAME: Final = 22
 
 _FIXED: Final = Struct(">BB4sBH")
@@ -36,12 +38,14 @@ class Marker(NamedTuple):
     client_mapped: bool = False
     server_mapped: bool = False
     secure: bool = False
+    sealed: bool = False
 
 
 def pack(marker: Marker) -> bytes:
     """The option, at most 31 octets: a name is cut at `LONGEST_NAME`."""
     name = marker.protocol.encode("ascii", "replace")[:LONGEST_NAME]
-    flags = marker.client_mapped * CLIENT_MAPPED | marker.server_mapped * SERVER_MAPPED | marker.secure * SECURE
+    flags = (marker.client_mapped * CLIENT_MAPPED | marker.server_mapped * SERVER_MAPPED | marker.secure * SECURE
+             | marker.sealed * SEALED)
     return _FIXED.pack(KIND, _FIXED.size + len(name), IDENTIFIER, flags, marker.port & 0xFFFF) + name
 
 
@@ -67,4 +71,4 @@ def _unpack(raw: bytes) -> Marker:
     _kind, _length, _identifier, flags, port = _FIXED.unpack_from(raw)
     name = raw[_FIXED.size :].decode("ascii", "replace")
     protocol = name if name.isalnum() and name.isascii() else ""
-    return Marker(port, protocol, bool(flags & CLIENT_MAPPED), bool(flags & SERVER_MAPPED), bool(flags & SECURE))
+    return Marker(port, protocol, *(bool(flags & one) for one in (CLIENT_MAPPED, SERVER_MAPPED, SECURE, SEALED)))

@@ -18,6 +18,8 @@ INTERFACE: Final = 1
 OBSOLETE_PACKET: Final = 2
 SIMPLE_PACKET: Final = 3
 ENHANCED_PACKET: Final = 6
+TLS_KEYS: Final = 0x544C534B
+"""What is in a block of secrets: a TLS key log."""
 SECRETS: Final = 10
 MAGIC: Final = 0x1A2B3C4D
 """The byte-order magic of a section header."""
@@ -125,6 +127,11 @@ def commented(size: int, comments: Sequence[str], endings: tuple[bytes, bytes, b
 def annotated(size: int, note: bytes, endings: tuple[bytes, bytes, bytes, bytes]) -> bytes:
     """The same for a packet with one comment that is not cut; `note` up to 65,535 octets."""
     return _PADDING[size & 3] + _OPTION(COMMENT, len(note)) + note + endings[len(note) & 3]
+
+
+def secrets(keylog: bytes) -> bytes:
+    """A Decryption Secrets Block with lines of a TLS key log."""
+    return block(SECRETS, _BLOCK(TLS_KEYS, len(keylog)) + keylog + _PADDING[len(keylog) & 3])
 
 
 def _text(text: str) -> bytes:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from inspector.live.link import Link
+from inspector.live.sealed import Keylog
 from inspector.live.secure import Refused, Secured, SecureLink
 from inspector.live.upgrade import Upgrade
 from inspector.pdu import Finding
@@ -49,6 +50,8 @@ class Interception:
     reaching: ssl.SSLContext
     store: Store
     verify: str = ON
+    keylog: Keylog | None = None
+    """Where keys are found for captures of the records; None where captures are of the clear text."""
 
 
 class Leg(NamedTuple):
@@ -179,7 +182,8 @@ class Handshakes:
         context = self._interception.serving.of(real[0] if real else None, self._host)
         if self._answer is not None:
             self._answer()
-        SecureLink(self._client, context, self._client_settled, server_side=True, early=self._hello)
+        SecureLink(self._client, context, self._client_settled, server_side=True, early=self._hello,
+                   keep=self._interception.keylog is not None)
 
     def _client_settled(self, link: SecureLink, outcome: Secured | Refused) -> None:
         if self._over:

@@ -9,11 +9,11 @@ Knows links, the inspector of its flow and the capture.  Must not know sockets, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from inspector.gate import FlowGate
 from inspector.live.clock import now
-from inspector.pdu import C2S, S2C, Finding
+from inspector.pdu import C2S, S2C, Direction, Finding, Flow
 from inspector.starttls import PASS, Policy
 
 if TYPE_CHECKING:
@@ -21,6 +21,26 @@ if TYPE_CHECKING:
     from inspector.live.link import Link
     from inspector.live.outbox import Outbox
     from inspector.pipeline import Inspector
+
+
+class Recorder(Protocol):
+    """What a relay asks of a capture."""
+
+    def segment(self, flow: Flow, direction: Direction, data: bytes, time: int, comments: Sequence[str] = ()) -> None:
+        """Octets, before they leave."""
+
+    def note(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int) -> None:
+        """What no octet shows."""
+
+    def end(self, flow: Flow, direction: Direction, time: int) -> None:
+        """FIN."""
+
+    def reset(self, flow: Flow, direction: Direction, time: int) -> None:
+        """RST."""
+
+    def forget(self, flow: Flow) -> None:
+        """Nothing more will come."""
+
 
 BeginTls = Callable[["GatedRelay", FlowGate], None]
 """Is told that a session has agreed on TLS; what the gate withholds is the server's reply."""
@@ -39,7 +59,7 @@ class Relay:
         self.server = server
         self.over = over
         """Called once, when both links are closed."""
-        self._capture = capture
+        self._capture: Recorder | None = capture
         self._outbox = outbox
         """Where octets wait for the capture to be written; None when each record is written at once."""
         self._keep_secrets = keep_secrets
@@ -68,6 +88,11 @@ class Relay:
         if self._capture is not None:
             self._capture.note(self.inspector.flow, findings, secured, time)
         self.inspector.noted(findings, secured, time)
+
+    def record_by(self, capture: Recorder) -> None:
+        """From here on the flow is captured so."""
+        self._flush()
+        self._capture = capture
 
     def refuse(self, line: bytes) -> None:
         """There is no server: tells the client so, in its protocol, and ends."""
@@ -252,8 +277,10 @@ class GatedRelay(Relay):
         elif self._late and not self._waits():
             self._end_late()
 
-    def secured(self, client: Link, server: Link | None, findings: Sequence[Finding], policy: Policy) -> None:
-        """TLS has begun: the session goes on over these links.  `policy`: what becomes of a wish for more of it."""
+    def secured(self, client: Link, server: Link | None, findings: Sequence[Finding], policy: Policy,
+                recorder: Recorder | None = None) -> None:
+        """TLS has begun: the session goes on over these links.  `policy`: what becomes of a wish for more of it; `recorder`: how
+        it is captured from here on, if in another way."""
         if self._over:
             return
         gate, session = self._gate, self.inspector.session
@@ -263,6 +290,8 @@ class GatedRelay(Relay):
         client.owner, client.client = self, True
         if server is not None:
             server.owner, server.client = self, False
+        if recorder is not None:
+            self.record_by(recorder)
         self.note(findings, True)
         gate.renew(policy)
         if not self._judged and policy == PASS:

@@ -61,12 +61,12 @@ class SecureLink:
     """One connection in TLS."""
 
     __slots__ = ("_begun", "_ended", "_ending", "_in", "_inner", "_lost", "_out", "_over", "_settled", "_shaken", "_tls",
-                 "client", "failure", "owner", "peer", "secured", "truncated")
+                 "client", "failure", "owner", "peer", "records", "secured", "tap", "truncated")
 
     def __init__(self, inner: Link, context: ssl.SSLContext, settled: Settled, name: str | None = None,
-                 server_side: bool = False, early: bytes = b"") -> None:
+                 server_side: bool = False, early: bytes = b"", keep: bool = False) -> None:
         """Begins the handshake; `settled` is told how it went.  `name`: whom a client asks for (SNI); `early`: octets of TLS that
-        came before now."""
+        came before now; `keep`: the records of the handshake, for a capture."""
         self._inner = inner
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_side, None if server_side else name)
@@ -90,7 +90,12 @@ class SecureLink:
         self.client = False
         self.peer: Address = inner.peer
         inner.owner = self
+        self.records: list[tuple[bool, bytes, int]] | None = [] if keep else None
+        """Those of the handshake: whether we sent them, octets, when."""
+        self.tap: Callable[[bool, bytes], None] | None = None
+        """Is told of the records that come, and of those that are about to be sent (True)."""
         if early:
+            self._tell(False, early)
             self._in.write(early)
         if early or not server_side:
             self._shake()
@@ -102,6 +107,8 @@ class SecureLink:
 
     def received(self, _: bool, data: bytes) -> None:
         """Records."""
+        if self.tap is not None or self.records is not None:
+            self._tell(False, data)
         self._in.write(data)
         if self._shaken:
             self._read()
@@ -207,7 +214,18 @@ class SecureLink:
     def _flush(self) -> bool:
         """Sends the records that are ready."""
         data = self._out.read()
-        return bool(data) and not self._ending and self._inner.send(data)
+        if not data or self._ending:
+            return False
+        if self.tap is not None or self.records is not None:
+            self._tell(True, data)
+        return self._inner.send(data)
+
+    def _tell(self, sent: bool, data: bytes) -> None:
+        """Somebody captures the records."""
+        if self.tap is not None:
+            self.tap(sent, data)
+        elif self.records is not None:
+            self.records.append((sent, data, now()))
 
     @property
     def backlog(self) -> int:

@@ -29,6 +29,8 @@ from inspector.live.handshakes import CLIENT, SERVER, Done, Failed, Handshakes, 
 from inspector.live.link import Link, Listening, Plane
 from inspector.live.outbox import Outbox
 from inspector.live.relay import GatedRelay, Relay
+from inspector.live.sealed import SealedCapture
+from inspector.live.secure import SecureLink
 from inspector.pdu import Address, Finding, Flow
 from inspector.starttls import HIDE, PASS, Mode, Policy
 
@@ -206,7 +208,8 @@ class Service:
 
     def _relay(self, link: Link, server: Link | None, address: Address, route: Route, secure: bool = False) -> Relay:
         self.flows += 1
-        flow = Flow(self.flows, link.peer, address, now(), route.protocol, secure=secure)
+        sealed = route.client is Mode.IMPLICIT and self._interception is not None and self._interception.keylog is not None
+        flow = Flow(self.flows, link.peer, address, now(), route.protocol, secure=secure, sealed=sealed)
         inspector = self.pipeline.open(flow)
         if server is not None and (self._judging or route.policy != PASS):
             relay: Relay = GatedRelay(inspector, link, server, self.capture, self.keep_secrets, self._over, self._outbox,
@@ -225,6 +228,8 @@ class Service:
         def done(client: Link, server: Link, *legs: Leg | None) -> None:
             self._settled(handshakes)
             relay = self._relay(client, server, address, route, all(legs))
+            if (recorder := self._sealed(relay, client)) is not None:
+                relay.record_by(recorder)
             relay.note(_told(*legs))
             if handshakes.greeting:
                 relay.received(False, handshakes.greeting)
@@ -258,7 +263,7 @@ class Service:
         def done(client: Link, server: Link, *legs: Leg | None) -> None:
             self._settled(handshakes)
             hidden = not both and route.server is Mode.PLAIN
-            relay.secured(client, server, _told(*legs), HIDE if hidden else PASS)
+            relay.secured(client, server, _told(*legs), HIDE if hidden else PASS, self._sealed(relay, client))
 
         def failed(failure: Failed) -> None:
             self._settled(handshakes)
@@ -269,6 +274,13 @@ class Service:
         if not both:
             server.pause()
         handshakes.begin(True, both, gate.hello, answer if both else None)
+
+    def _sealed(self, relay: Relay, client: Link) -> SealedCapture | None:
+        """The capture of the client's records, where it is asked for."""
+        keylog = self._interception.keylog if self._interception is not None else None
+        if keylog is None or self.capture is None or not isinstance(client, SecureLink):
+            return None
+        return SealedCapture(self.capture, relay.inspector.flow, client, keylog, now())
 
     def _handshakes(self, route: Route, client: Link, server: Link, done: Done, failed: Callable[[Failed], None]) -> Handshakes:
         """Those of a session, within the time that they have."""

@@ -82,6 +82,12 @@ def open_keylog(path: str) -> None:
                           "another file")
 
 
+def hidden_keylog() -> str:
+    """A file for keys that has no name in any folder, and lives as long as this process."""
+    descriptor = os.memfd_create("keylog", os.MFD_CLOEXEC)
+    return f"/proc/self/fd/{descriptor}"
+
+
 def reaching(legacy: bool = False, keylog: str | None = None, certificate: str | None = None) -> ssl.SSLContext:
     """The context for servers.  `certificate`: a PEM file with the client's own and its key.  Raises OSError, ssl.SSLError."""
     context = _plain(ssl.PROTOCOL_TLS_CLIENT, legacy, keylog)
