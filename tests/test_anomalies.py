@@ -50,8 +50,8 @@ STORIES: dict[str, tuple[str, list[Step], Limits]] = {
 TCP = {"tcp_gap", "tcp_overlap_conflict"}
 """Those of captures: their stories stand in test_gaps and test_tcp."""
 
-LIVE = {"weak_tls", "starttls_withdrawn"}
-"""Those about TLS that is looked into, and of several sessions: their stories stand in test_starttls."""
+LIVE = {"weak_tls", "starttls_withdrawn", "sealed"}
+"""Those about TLS that is looked into, and of several sessions: their stories stand in test_starttls and test_unsealing."""
 
 MIME = {"duplicate_field", "ambiguous_filename", "unknown_encoding", "encoded_multipart", "missing_boundary",
         "ambiguous_boundary", "long_boundary", "unclosed_multipart", "odd_encoding", "broken_encoding", "unknown_charset",

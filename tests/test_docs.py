@@ -117,7 +117,7 @@ LAYERS = (
     ("session", "reader", "run"),
     ("capture",),
     ("segment", "formats"),
-    ("framing", "machine", "verdict", "options", "hookspecs", "offers", "starttls"),
+    ("framing", "machine", "verdict", "options", "hookspecs", "offers", "starttls", "keylog", "unsealing"),
     ("pdu", "anomaly", "limits", "text", "errors"),
 )
 """What the page on architecture says, from the top down."""

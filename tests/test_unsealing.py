@@ -199,3 +199,12 @@ def test_octets_that_are_missing_end_it(tmp_path) -> None:
     found = told(*events[:-3], Gap(1, S2C, 1_000_000, 50), *events[-3:])
     assert "tcp_gap" in found
     assert found[0] == "S->C  11"
+
+
+def test_a_record_that_does_not_open_ends_it_and_is_told(tmp_path) -> None:
+    wire, keylog = talk(tmp_path, "keys", ssl.TLSVersion.TLSv1_3, said=QUIET)
+    client, data = wire[-1]
+    found = told(Secrets(0, 0, keylog), *foreign(995, [*wire[:-1], (client, data[:-1] + bytes([data[-1] ^ 1]))]))
+    assert "sealed" in found
+    assert "C->S QUIT 6" in found
+    assert "S->C QUIT 9" not in found

@@ -1,4 +1,4 @@
-"""`mailspy demo`: embedded servers, the proxy in front of each, and the sheet's three plays through it.
+"""`mailspy demo`: embedded servers, the proxy in front of each, and the sheet's three plays through it, and one in TLS.
 
 Knows the order of the plays and where their files go.  Must not know how events are shown.
 """
@@ -16,11 +16,13 @@ from twisted.internet import defer
 from inspector.capture.writer import CaptureWriter
 from inspector.demo import telnet
 from inspector.demo.pop3_client import Action, Pop3Client, Transition
+from inspector.demo.secure import HOST, Secure, SecurePop3Server
 from inspector.demo.servers import Servers
 from inspector.demo.words import word
 from inspector.live import reactor as reactors
 from inspector.live.service import Ending, Route, Service, Settings, make_plane
 from inspector.pdu import Address
+from inspector.starttls import FOLLOW, PASS, Policy
 
 if TYPE_CHECKING:
     from inspector.output import Outputs
@@ -39,9 +41,10 @@ def run(pipeline: Pipeline, outputs: Outputs, say: Say, *, lang: str, serve: boo
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     reactor = reactors.install()
     capture = CaptureWriter(f"{place}/", alarm=outputs.notice)
-    servers = Servers(reactor, LOOPBACK)
-    service = Service(reactor, make_plane(reactor, ""), pipeline, capture, False, Settings(), outputs.notice, outputs)
-    demo = Demo(reactor, service, servers, place, lang, say)
+    servers, secure = Servers(reactor, LOOPBACK), Secure(place)
+    service = Service(reactor, make_plane(reactor, ""), pipeline, capture, False, Settings(), outputs.notice, outputs,
+                      secure.interception())
+    demo = Demo(reactor, service, servers, secure, place, lang, say)
     try:
         service.start()
         Ending(service, reactor).handle()
@@ -61,27 +64,31 @@ def run(pipeline: Pipeline, outputs: Outputs, say: Say, *, lang: str, serve: boo
 class Demo:
     """One run of the demo."""
 
-    def __init__(self, reactor: Any, service: Service, servers: Servers, folder: Path, lang: str, say: Say) -> None:
+    def __init__(self, reactor: Any, service: Service, servers: Servers, secure: Secure, folder: Path, lang: str,
+                 say: Say) -> None:
         self.code = 0
         self.saved: Path | None = None
         """publi.doc, once the client has decoded it."""
         self._reactor = reactor
         self._service = service
         self._servers = servers
+        self._secure = secure
         self._folder = folder
         self._lang = lang
         self._say = say
         self._pop3 = self._listen(servers.pop3, "pop3")
         self._smtp = self._listen(servers.smtp, "smtp")
+        self._pop3_tls = self._listen(servers.listen(SecurePop3Server, secure.context), "pop3", FOLLOW)
 
-    def _listen(self, port: int, protocol: str) -> int:
-        return self._service.listen(Route(Address(LOOPBACK, 0), LOOPBACK, port, protocol)).address.port
+    def _listen(self, port: int, protocol: str, policy: Policy = PASS) -> int:
+        host = LOOPBACK if policy == PASS else HOST
+        return self._service.listen(Route(Address(LOOPBACK, 0), host, port, protocol, policy=policy)).address.port
 
     def _word(self, key: str, **values: object) -> str:
         return word(self._lang, key, **values)
 
     def play(self) -> None:
-        """The three plays, one after the other, then the end."""
+        """The plays, one after the other, then the end."""
         playing: defer.Deferred[None] = self._plays()
         playing.addErrback(self._failed)
         playing.addBoth(lambda _: self._end())
@@ -98,6 +105,9 @@ class Demo:
             self._title(key)
             yield telnet.play(self._reactor, LOOPBACK, self._smtp, lines)
             yield self._settled()
+        self._title("tls")
+        yield self._secure.play(self._reactor, LOOPBACK, self._pop3_tls)
+        yield self._settled()
 
     def _title(self, key: str) -> None:
         self._say("")
@@ -130,6 +140,7 @@ class Demo:
         self._say(self._word("serve"))
         for line in (f"telnet {LOOPBACK} {pop3}",
                      f"curl -u natkin:monpass pop3://{LOOPBACK}:{pop3}/1",
+                     f"curl -u natkin:monpass --ssl-reqd --cacert {self._secure.ours_path} pop3://{HOST}:{self._pop3_tls}/1",
                      f"telnet {LOOPBACK} {smtp}",
                      f"curl smtp://{LOOPBACK}:{smtp} --mail-from michel@cnam.fr --mail-rcpt pierre@cnam.fr -T FILE",
                      f"swaks --server {LOOPBACK}:{smtp} --from michel@cnam.fr --to pierre@cnam.fr"):

@@ -268,14 +268,24 @@ class SmtpServer(smtp.ESMTP):
 
 
 class Servers:
-    """Both servers, listening."""
+    """All servers, listening."""
 
     def __init__(self, reactor: Any, host: str = "127.0.0.1") -> None:
+        self._reactor, self._host = reactor, host
         self.kept: list[bytes] = []
         """The messages that the SMTP server has taken."""
-        self._factories = [self._factory(Pop3Server), self._factory(SmtpServer)]
-        self._ports = [reactor.listenTCP(0, factory, interface=host) for factory in self._factories]
-        self.pop3, self.smtp = (port.getHost().port for port in self._ports)
+        self._factories: list[Any] = []
+        self._ports: list[Any] = []
+        self.pop3, self.smtp = self.listen(Pop3Server), self.listen(SmtpServer)
+
+    def listen(self, server: Any, context: Any = None) -> int:
+        """One more; `context` is for one that speaks TLS.  Returns its port."""
+        factory = self._factory(server)
+        factory.context = context
+        self._factories.append(factory)
+        self._ports.append(self._reactor.listenTCP(0, factory, interface=self._host))
+        port: int = self._ports[-1].getHost().port
+        return port
 
     def _factory(self, server: Any) -> Any:
         factory: Any = protocol.Factory.forProtocol(server)

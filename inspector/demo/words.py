@@ -11,10 +11,10 @@ LANGUAGES: Final = ("en", "fr")
 
 _WORDS: Final[dict[str, tuple[str, str]]] = {
     "intro": (
-        "Three plays from an exercise sheet on Internet mail. A server of our own, mailspy in front of it, and a client\n"
-        "that speaks through mailspy: what you see is what crossed the wire, each line with its phase.",
-        "Trois pièces tirées d'une feuille d'exercices sur la messagerie Internet. Un serveur embarqué, mailspy devant lui, et\n"
-        "un client qui passe par mailspy : ce qui s'affiche est ce qui a circulé, chaque ligne avec sa phase."),
+        "Three plays from an exercise sheet on Internet mail, and one in TLS. A server of our own, mailspy in front of it, and\n"
+        "a client that speaks through mailspy: what you see is what crossed the wire, each line with its phase.",
+        "Trois pièces tirées d'une feuille d'exercices sur la messagerie Internet, et une en TLS. Un serveur embarqué, mailspy\n"
+        "devant lui, et un client qui passe par mailspy : ce qui s'affiche est ce qui a circulé, chaque ligne avec sa phase."),
     "pop3": (
         "(a) natkin reads his mail (III.4). A POP3 client with five states fetches one message: its first password is\n"
         "wrong, the second is right. Watch the three phases: AUTHORIZATION, TRANSACTION, UPDATE.",
@@ -31,6 +31,13 @@ _WORDS: Final[dict[str, tuple[str, str]]] = {
         "(c) Un inconnu demande à cnam.fr de transmettre du courrier à un domaine tiers (II.6). Les commandes de SMTP le\n"
         "permettent, puisque RCPT TO accepte n'importe quelle adresse ; ce serveur refuse, et --local-domain cnam.fr fait\n"
         "juger chaque destinataire par mailspy."),
+    "tls": (
+        "(d) natkin looks whether there is mail, in TLS this time (RFC 2595): STLS, then the handshakes, the server's leg\n"
+        "first. mailspy shows the client a certificate of a throw-away authority, and the session is still seen: here in the\n"
+        "clear, in TLS on both legs.",
+        "(d) natkin regarde s'il a du courrier, cette fois en TLS (RFC 2595) : STLS, puis les poignées de main, côté serveur\n"
+        "d'abord. mailspy présente au client un certificat d'une autorité jetable, et la session reste visible : en clair\n"
+        "ici, en TLS des deux côtés."),
     "waiting": ("waiting", "en attente"),
     "connecting": ("preparing and opening the TCP connection", "préparation des données et ouverture de la connexion TCP"),
     "authentication": ("authentication", "authentification"),

@@ -65,8 +65,10 @@ class Leg(NamedTuple):
         """What there is to tell of it."""
         secured, shown = self.secured, self.secured.chain[:1]
         names, digest, until = facts_of(shown[0]) if shown else ([], "", "")
-        told = ", ".join([secured.version, secured.cipher, *([f"certificate for {', '.join(names)}"] if shown else []),
-                          *(f"{problem.name}: {problem.detail}" for problem in self.problems)])
+        told = ", ".join([
+            secured.version, secured.cipher, *([f"asks for {secured.name}"] if name == CLIENT and secured.name else []),
+            *([f"certificate for {', '.join(names)}"] if shown else []), f"{secured.duration / 1000:.1f} ms",
+            *(f"{problem.name}: {problem.detail}" for problem in self.problems)])
         return Finding("tls", f"{name} leg: {told}", {
             "leg": name, "name": secured.name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn,
             "names": names, "certificate": digest, "valid_until": until, "resumed": secured.resumed,
