@@ -45,7 +45,9 @@ class FakeLink:
     def resume(self) -> None:
         self.reading = True
 
-    def end(self) -> None:
+    truncated = False
+
+    def end(self, truncated: bool = False) -> None:
         self.fate = self.fate or "ended"
         if not self.kept:
             self.owner.drained(self.client)

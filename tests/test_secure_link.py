@@ -75,7 +75,9 @@ class Plain:
 
     def resume(self) -> None: ...
 
-    def end(self) -> None:
+    truncated = False
+
+    def end(self, truncated: bool = False) -> None:
         self.sent.append("fin")
 
     close = end
@@ -172,6 +174,39 @@ def test_an_end_without_a_word_is_seen() -> None:
     pair.wire.run()
     assert pair.listeners[True].told == ["ended"]
     assert pair.client.truncated
+
+
+def test_an_end_without_a_word_is_passed_on_as_such() -> None:
+    """T10: who was cut off on one leg is cut off on the other; the peer can tell."""
+    pair = Pair()
+    pair.client.end(truncated=True)
+    pair.wire.run()
+    assert pair.listeners[False].told == ["ended"]
+    assert pair.server.truncated
+
+
+def test_clear_text_after_the_end_is_nobodys() -> None:
+    """T09: close_notify, then octets in the clear on the same connection (CVE-2026-45185)."""
+    pair = Pair()
+    pair.client.send(b"DATA\r\n")
+    pair.client._notify()
+    pair.wire.ends[0].sent.append(b"MAIL FROM:<x@y>\r\n")
+    pair.wire.run()
+    pair.wire.ends[0].sent.append(b"QUIT\r\n")
+    pair.wire.run()
+    assert pair.listeners[False].data == b"DATA\r\n"
+    assert pair.listeners[False].told == ["ended"]
+
+
+def test_names_without_end_fill_no_memory() -> None:
+    """T12: each name that a client asks for gets its leaf; the number that is kept is bounded."""
+    serving = contexts.Serving(LEAVES)
+    for number in range(contexts.CONTEXTS + 50):
+        serving.of(REAL, f"h{number}.example")
+    assert len(serving._contexts) == contexts.CONTEXTS
+    for name in ("*", "", "a" * 255, "xn--e1afmkfd.example", "a\0b", "../../etc/passwd", "192.0.2.1", "::1", "-rf"):
+        serving.of(REAL, name)
+        serving.of(None, name)
 
 
 def test_an_abort_and_a_broken_record() -> None:

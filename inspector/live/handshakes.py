@@ -110,8 +110,8 @@ class Handshakes:
         self._host = host.rstrip(".")
         self._client = client
         self._server = server
-        self._done = done
-        self._failed = failed
+        self._done: Done | None = done
+        self._failed: Callable[[Failed], None] | None = failed
         self._client_secret = False
         self._hello = b""
         self._answer: Callable[[], None] | None = None
@@ -147,6 +147,7 @@ class Handshakes:
     def cancel(self) -> None:
         """Nobody wants to know any more."""
         self._over = True
+        self._done = self._failed = self._answer = None
 
     def _upgraded(self, refusal: str) -> None:
         if self._over:
@@ -198,12 +199,16 @@ class Handshakes:
             self._finish(link, Leg(outcome))
 
     def _finish(self, client: Link, leg: Leg | None) -> None:
-        self._over = True
-        self._done(client, self._server, leg, self._server_leg)
+        done = self._done
+        self.cancel()
+        if done is not None:
+            done(client, self._server, leg, self._server_leg)
 
     def _fail(self, failure: Failed) -> None:
-        self._over = True
-        self._failed(failure)
+        failed = self._failed
+        self.cancel()
+        if failed is not None:
+            failed(failure)
 
 
 def _told(problems: Sequence[Problem]) -> list[dict[str, str]]:

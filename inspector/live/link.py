@@ -43,6 +43,10 @@ class Link(Protocol):
     """Which of the owner's connections this is."""
 
     @property
+    def truncated(self) -> bool:
+        """In TLS: the peer has ended without saying so, or somebody has cut it off."""
+
+    @property
     def backlog(self) -> int:
         """Octets that wait to be sent."""
 
@@ -58,8 +62,8 @@ class Link(Protocol):
     def resume(self) -> None:
         """Reads again."""
 
-    def end(self) -> None:
-        """Half-close: sends what is kept, then FIN."""
+    def end(self, truncated: bool = False) -> None:
+        """Half-close: sends what is kept, then FIN.  `truncated`: in TLS, the peer is to see that it was cut off."""
 
     def close(self) -> None:
         """Sends what is kept, then closes; the owner hears nothing more."""

@@ -264,6 +264,11 @@ class SocketLink:
         self.client = False
 
     @property
+    def truncated(self) -> bool:
+        """There is no TLS here."""
+        return False
+
+    @property
     def backlog(self) -> int:
         """Octets that wait to be sent."""
         return sum(map(len, self._out)) if self._out else 0
@@ -396,7 +401,7 @@ class SocketLink:
             self._reading = True
             self._watch()
 
-    def end(self) -> None:
+    def end(self, truncated: bool = False) -> None:
         """Half-close: sends what is kept, then FIN."""
         self._when_sent(self._shut)
 

@@ -155,11 +155,11 @@ class Relay:
         if self._capture is not None:
             self._capture.end(self.inspector.flow, direction, time)
         self._told = self.inspector.end(direction, time)
-        target = self.server if client else self.client
+        source, target = (self.client, self.server) if client else (self.server, self.client)
         if self._told and not (target is not None and target.backlog):
             self._done(_close)
         elif target is not None:
-            target.end()
+            target.end(source is not None and source.truncated)
 
     def broken(self, client: bool) -> None:
         """One side has aborted: so is the other."""

@@ -263,8 +263,10 @@ class SecureLink:
         """Reads again."""
         self._inner.resume()
 
-    def end(self) -> None:
-        """Half-close: close_notify, then FIN."""
+    def end(self, truncated: bool = False) -> None:
+        """Half-close: close_notify, then FIN; the FIN alone where the other side of the relay was cut off."""
+        if truncated:
+            self._ending = True
         self._notify()
         self._inner.end()
 

@@ -129,6 +129,7 @@ class TwistedLink(protocol.Protocol):
         """FIN is to be sent after what is kept."""
         self._waiting = False
         self.backlog = 0
+        self.truncated = False
         self.peer = Address("0.0.0.0", 0)
         self.owner: Owner | None = None
         self.client = False
@@ -208,7 +209,7 @@ class TwistedLink(protocol.Protocol):
         if not self._ended and transport.connected and not transport.disconnecting:
             transport.resumeProducing()
 
-    def end(self) -> None:
+    def end(self, truncated: bool = False) -> None:
         """Half-close: sends what is kept, then FIN.  A transport with a producer would forget the FIN."""
         self._ending = True
         if not self._waiting:

@@ -21,8 +21,8 @@ MOST: Final = 20
 class Account:
     """One session, counted while it crosses."""
 
-    __slots__ = ("anomalies", "anomaly_count", "closed", "flow", "messages", "pdus", "phases", "reason", "received", "sent",
-                 "tls", "users", "worst")
+    __slots__ = ("anomalies", "anomaly_count", "closed", "flow", "legs", "messages", "pdus", "phases", "reason", "received",
+                 "sent", "tls", "users", "worst")
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
@@ -32,6 +32,8 @@ class Account:
         self.users: list[str] = []
         """Who logged in, in that order."""
         self.tls = False
+        self.legs: list[str] = []
+        """How each leg is in TLS, where mailspy has looked into it: `server TLSv1.3 TLS_AES_256_GCM_SHA384`."""
         self.phases: list[str] = []
         """The phases that were reached, in the order in which they were."""
         self.pdus = 0
@@ -78,6 +80,8 @@ class Account:
         """Counts a message."""
         if finding.event == "message":
             self.messages += 1
+        elif finding.event == "tls" and len(self.legs) < MOST:
+            self.legs.append(" ".join(str(finding.fields.get(name, "")) for name in ("leg", "version", "cipher")))
 
     def flow_closed(self, flow: Flow, reason: str) -> None:
         """The session is over."""

@@ -52,6 +52,7 @@ MEMBERS: Final = (
     Member("anomalies", lambda one: one.anomalies, "how often each was found"),
     Member("severity", lambda one: one.worst, "the highest among them; empty without any"),
     Member("end", lambda one: one.reason, "why it ended, as in `flow_closed`"),
+    Member("legs", lambda one: one.legs, "leg, version and cipher of each leg whose TLS was looked into"),
 )
 """What a row tells, in this order."""
 NAMES: Final = tuple(member.name for member in MEMBERS)

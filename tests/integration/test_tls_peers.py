@@ -1,0 +1,319 @@
+"""TLS that goes wrong, and clients of every kind: swaks, openssl, curl, Python's ssl; a wall that holds against real peers."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .harness import client, command, environment
+from .servers import Dovecot, Postfix, free_port, program
+from .test_tls_real import LETTER, SECRET, USER, Proxy, assert_replay_is_live, fetch, odd, proxy
+
+
+@pytest.fixture
+def tls(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> Iterator[Proxy]:
+    """POP3 with STLS."""
+    dovecot.maildrop(USER, LETTER)
+    with proxy(tmp_path, "pop3", dovecot.pop3, "--upstream-ca", str(pair[0])) as run:
+        yield run
+
+
+def talk(port: int, *lines: bytes, until: float = 5) -> bytes:
+    """What a server says to raw lines, each sent when something has come, up to its end or a pause."""
+    said = b""
+    with socket.create_connection(("127.0.0.1", port), until) as connection:
+        for line in (b"", *lines):
+            if line:
+                connection.sendall(line)
+            with contextlib.suppress(ConnectionResetError):
+                said += connection.recv(65_536)
+        connection.settimeout(0.5)
+        with contextlib.suppress(TimeoutError, ConnectionResetError):
+            while data := connection.recv(65_536):
+                said += data
+    return said
+
+
+@pytest.mark.parametrize("transport", ["epoll", "twisted"])
+def test_every_transport_goes_over(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path, transport: str) -> None:
+    dovecot.maildrop(USER, LETTER)
+    with proxy(tmp_path, "pop3", dovecot.pop3, "--upstream-ca", str(pair[0]), "--transport", transport) as run:
+        assert fetch(run.port, "starttls", run.ca)[2]
+    assert [event["leg"] for event in run.events("tls")] == ["server", "client"]
+
+
+@pytest.mark.parametrize("mode", ["starttls", "implicit"])
+def test_swaks_sends(postfix: Postfix, pair: tuple[Path, Path], tmp_path: Path, mode: str) -> None:
+    postfix.empty()
+    server = f"smtps://127.0.0.1:{postfix.smtps.port}" if mode == "implicit" else postfix.smtp
+    with proxy(tmp_path, "smtps" if mode == "implicit" else "smtp", server, "--upstream-ca", str(pair[0])) as run:
+        said = client("swaks", "swaks", "--server", "127.0.0.1", "--port", run.port, "--from", "michel@cnam.example", "--to",
+                      "pierre@cnam.example", "--tls" if mode == "starttls" else "--tls-on-connect", "--tls-verify",
+                      "--tls-ca-path", run.ca, "--header", "Subject: by swaks").stdout
+        assert b"=== TLS started with cipher TLSv1.3" in said
+    assert [event["subject"] for event in run.events("message")] == ["by swaks"]
+    assert len(postfix.stored("pierre")) == 1
+    assert not odd(run)
+    assert_replay_is_live(run)
+
+
+@pytest.mark.parametrize("protocol", ["pop3", "smtp"])
+def test_openssl_goes_over(dovecot: Dovecot, postfix: Postfix, pair: tuple[Path, Path], tmp_path: Path, protocol: str) -> None:
+    """Also with TLS 1.2, where nobody may renegotiate."""
+    server = dovecot.pop3 if protocol == "pop3" else postfix.smtp
+    with proxy(tmp_path, protocol, server, "--upstream-ca", str(pair[0])) as run:
+        for version in ("-tls1_2", "-tls1_3"):
+            said = subprocess.run(["openssl", "s_client", "-starttls", protocol, version, "-connect", f"127.0.0.1:{run.port}",
+                                   "-CAfile", str(run.ca), "-verify_return_error", "-verify_ip", "127.0.0.1", "-crlf"],
+                                  input=b"QUIT\r\n", capture_output=True, timeout=30, check=False).stdout
+            assert b"Verification: OK" in said
+        asked = subprocess.Popen(["openssl", "s_client", "-starttls", protocol, "-tls1_2", "-connect", f"127.0.0.1:{run.port}"],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert asked.stdin is not None
+        time.sleep(1)
+        with contextlib.suppress(BrokenPipeError):
+            asked.stdin.write(b"R\n")
+            asked.stdin.flush()
+            time.sleep(0.5)
+        said = asked.communicate(timeout=20)[0]
+        assert b"no renegotiation" in said
+    assert [event["version"] for event in run.events("tls") if event["leg"] == "client"] == ["TLSv1.2", "TLSv1.3", "TLSv1.2"]
+
+
+def test_what_is_injected_goes_nowhere(tls: Proxy) -> None:
+    """T01 on a real server: the session ends, on both legs."""
+    said = talk(tls.port, b"STLS\r\nUSER natkin\r\n")
+    assert said.startswith(b"+OK pop.example ready")
+    assert b"-ERR" in said
+    assert b"Begin TLS" not in said
+    tls.process.terminate()
+    tls.process.wait(20)
+    assert "plaintext_after_starttls" in odd(tls)
+    (failed,) = tls.events("tls_failed")
+    assert failed["leg"] == "client"
+    assert failed["farewell"]
+    assert not tls.events("tls")
+    assert_replay_is_live(tls)
+
+
+def test_an_eager_client_is_served(tls: Proxy) -> None:
+    """T03: STLS and the ClientHello in one segment."""
+    context = ssl.create_default_context(cafile=str(tls.ca))
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    end = context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        end.do_handshake()
+    with socket.create_connection(("127.0.0.1", tls.port), 10) as connection:
+        assert connection.recv(1_000).startswith(b"+OK")
+        connection.sendall(b"STLS\r\n" + outgoing.read())
+        got = b""
+        while not got.endswith(b"\n"):
+            got += connection.recv(1)
+        assert got.startswith(b"+OK")
+        while True:
+            try:
+                end.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                incoming.write(connection.recv(65_536))
+        connection.sendall(outgoing.read())
+        end.write(b"QUIT\r\n")
+        connection.sendall(outgoing.read())
+        said = b""
+        while b"+OK" not in said:
+            incoming.write(connection.recv(65_536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                said += end.read()
+    tls.process.terminate()
+    tls.process.wait(20)
+    assert not odd(tls)
+    assert_replay_is_live(tls)
+
+
+class Liar:
+    """A server that says what it is told to, whatever it is asked."""
+
+    def __init__(self, *replies: bytes) -> None:
+        self.heard = b""
+        self._replies = replies
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(20)
+        self.port = self._listening.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Waits for its client to go."""
+        self._thread.join(20)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError), self._listening, self._listening.accept()[0] as connection:
+            connection.settimeout(10)
+            for number, reply in enumerate(self._replies):
+                if number:
+                    self.heard += connection.recv(65_536)
+                connection.sendall(reply)
+            while data := connection.recv(65_536):
+                self.heard += data
+
+
+def test_a_server_that_injects(tmp_path: Path) -> None:
+    """T02: what comes with its reply never gets to the client (CVE-2021-22947, CVE-2021-29969)."""
+    liar = Liar(b"220 mx\r\n", b"250-mx\r\n250 STARTTLS\r\n", b"220 go\r\n250 fake\r\n")
+    with contextlib.closing(liar), proxy(tmp_path, "smtp", f"smtp://127.0.0.1:{liar.port}") as run:
+        said = talk(run.port, b"EHLO a\r\n", b"STARTTLS\r\n")
+    assert b"fake" not in said
+    assert b"220 go" not in said
+    assert b"421 4.4.1 mailspy" in said
+    assert "plaintext_after_starttls" in odd(run)
+    assert [event["leg"] for event in run.events("tls_failed")] == ["server"]
+
+
+@pytest.mark.parametrize("listening", ["smtp", "smtp+starttls", "smtps", "smtp+plain"])
+def test_a_server_that_refuses_is_not_spoken_to(tmp_path: Path, listening: str) -> None:
+    """A leg that is to be in TLS never falls back."""
+    liar = Liar(b"220 mx\r\n", b"250 mx\r\n", b"454 4.7.0 not now\r\n")
+    with contextlib.closing(liar), proxy(tmp_path, listening, f"smtp+starttls://127.0.0.1:{liar.port}") as run:
+        if listening == "smtps":
+            with pytest.raises(OSError, match=r"EOF|reset|closed"), socket.create_connection(("127.0.0.1", run.port), 5) as end:
+                ssl.create_default_context(cafile=str(run.ca)).wrap_socket(end, server_hostname="127.0.0.1")
+        else:
+            assert b"421 4.4.1 mailspy: no TLS with the server" in talk(run.port)
+    assert liar.heard.startswith(b"EHLO")
+    assert b"MAIL" not in liar.heard
+    (failed,) = run.events("tls_failed")
+    assert "454 4.7.0 not now" in failed["reason"]
+    assert failed["alert"]
+
+
+def test_a_certificate_that_nobody_has_signed_ends_the_session(dovecot: Dovecot, tmp_path: Path) -> None:
+    """T08: the client is told, in the clear, and never sent on."""
+    with proxy(tmp_path, "pop3", dovecot.pop3) as run:
+        said = talk(run.port, b"STLS\r\n")
+    assert b"-ERR [SYS/TEMP] mailspy: no TLS with the server" in said
+    (failed,) = run.events("tls_failed")
+    assert failed["leg"] == "server"
+    assert failed["problems"][0]["name"] == "self_signed"
+    assert "--upstream-ca" in run.said
+    assert_replay_is_live(run)
+
+
+def test_a_client_that_does_not_know_the_authority(tls: Proxy) -> None:
+    said = subprocess.run([program("curl", "curl"), "-s", "--ssl-reqd", "--user", f"{USER}:{SECRET}",
+                           f"pop3://127.0.0.1:{tls.port}/1"], capture_output=True, timeout=30, check=False)
+    assert said.returncode == 60
+    tls.process.terminate()
+    tls.process.wait(20)
+    (failed,) = tls.events("tls_failed")
+    assert failed["leg"] == "client"
+    assert failed["alert"]
+    assert "mailspy ca install-help" in tls.said
+    assert_replay_is_live(tls)
+
+
+@pytest.mark.parametrize("how", ["stall", "leave", "abort"])
+def test_a_client_that_leaves_in_the_middle(tls: Proxy, how: str) -> None:
+    """T08: none of them leaves anything behind."""
+    left = []
+    for _ in range(5):
+        connection = socket.create_connection(("127.0.0.1", tls.port), 10)
+        left.append(connection)
+        connection.recv(1_000)
+        connection.sendall(b"STLS\r\n")
+        connection.recv(1_000)
+        connection.sendall(b"\x16\x03\x01\x02\x00\x01")
+        if how == "abort":
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if how != "stall":
+            connection.close()
+    assert fetch(tls.port, "starttls", tls.ca)[2]
+    tls.process.terminate()
+    assert tls.process.wait(20) == 0
+    for connection in left:
+        connection.close()
+    assert len(tls.events("flow_closed")) == 6
+
+
+@pytest.mark.parametrize(("option", "expected"), [("--strip-starttls", False), ("--tls=refuse", True)])
+def test_what_a_client_does_without_tls(dovecot: Dovecot, tmp_path: Path, option: str, expected: bool) -> None:
+    """The list of capabilities tells it or hides it; the command is refused in either case, and never gets to the server."""
+    with proxy(tmp_path, "pop3", dovecot.pop3, option) as run:
+        said = talk(run.port, b"CAPA\r\n", b"STLS\r\n", b"QUIT\r\n")
+        done = subprocess.run([program("curl", "curl"), "-s", "--ssl-reqd", "--user", f"{USER}:{SECRET}",
+                               f"pop3://127.0.0.1:{run.port}/1"], capture_output=True, timeout=30, check=False)
+    assert (b"\r\nSTLS\r\n" in said) is expected
+    assert b"-ERR [SYS/TEMP] TLS not available" in said
+    assert done.returncode == 64
+    assert ("WARNING: --strip-starttls" in run.said) is not expected
+    assert not run.events("tls")
+    assert_replay_is_live(run)
+
+
+def test_it_is_passed_unseen(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    dovecot.maildrop(USER, LETTER)
+    with proxy(tmp_path, "pop3", dovecot.pop3, "--tls", "pass") as run:
+        assert fetch(run.port, "starttls", pair[0])[2]
+    assert not run.events("tls")
+    assert any("ClientHello" in event["text"] for event in run.events("pdu"))
+
+
+def test_sessions_are_resumed(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """T11: with the same server, and told."""
+    with proxy(tmp_path, "pop3s", dovecot.pop3s, "--upstream-ca", str(pair[0])) as run:
+        context = ssl.create_default_context(cafile=str(run.ca))
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        kept = None
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", run.port), 10) as connection:
+                end = context.wrap_socket(connection, server_hostname="127.0.0.1", session=kept)
+                assert end.recv(100).startswith(b"+OK")
+                kept = end.session
+                end.sendall(b"QUIT\r\n")
+                end.recv(100)
+                end.close()
+    assert [event["resumed"] for event in run.events("tls") if event["leg"] == "client"] == [False, True]
+
+
+def test_a_thousand_handshakes_do_not_grow(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with proxy(tmp_path, "pop3s", dovecot.pop3s, "--upstream-ca", str(pair[0])) as run:
+        context = ssl.create_default_context(cafile=str(run.ca))
+
+        def greet(count: int) -> None:
+            for _ in range(count):
+                with socket.create_connection(("127.0.0.1", run.port), 10) as connection, context.wrap_socket(
+                        connection, server_hostname="127.0.0.1") as end:
+                    assert end.recv(100).startswith(b"+OK")
+
+        def resident() -> int:
+            return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{run.process.pid}/status").read_text())[1])
+
+        greet(200)
+        before = resident()
+        greet(1_000)
+        assert resident() - before < 3_000, "KiB more after 1,000 handshakes"
+    assert len(run.events("tls")) == 2_400
+
+
+def test_mistakes(tmp_path: Path, dovecot: Dovecot) -> None:
+    for arguments, expected in (
+            (["--listen", "0", "--upstream", str(dovecot.pop3), "--tls", "intercept"], b"mailspy ca create"),
+            (["--listen", "pop3s://:0", "--upstream", str(dovecot.pop3), "--tls", "pass"], b"leave one out"),
+            (["--listen", "0", "--upstream", f"pop3+tls://127.0.0.1:{free_port()}"], b"after the + stands starttls or plain"),
+            (["--listen", "0", "--upstream", str(dovecot.pop3), "--keylog", "k"], b"no leg is in TLS"),
+            (["--listen", "0", "--upstream", str(dovecot.pop3), "--capture-encrypted"], b"--keep-secrets"),
+            (["replay", "--keylog", str(tmp_path / "none"), "x.pcap"], b"--keylog"),
+            (["--listen", "0", "--upstream", str(dovecot.pop3), "--tls", "maybe"], b"'intercept', 'pass', 'refuse'")):
+        done = subprocess.run([*command(), *arguments], capture_output=True, timeout=30, check=False, cwd=tmp_path,
+                              env=environment(tmp_path) | {"XDG_DATA_HOME": str(tmp_path)})
+        assert done.returncode == 2, arguments
+        assert expected in done.stderr, done.stderr
+        assert b"Traceback" not in done.stderr
