@@ -213,6 +213,11 @@ class FlowGate:
         self.hello += held
         return held
 
+    @property
+    def reply(self) -> bytes:
+        """Of that the reply alone."""
+        return self.withheld[:max(0, self._reply[1] - self._server.base)]
+
     def give_hello(self) -> bytes:
         """There will be no TLS: what was taken away belongs to the session after all."""
         session = self.session

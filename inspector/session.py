@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _SERVER_HELLO: Final = re.compile(r" ServerHello (TLS 1\.\d|SSL 3\.0)")
 """How a record is described that says which version it is."""
+MAIL_ALPN: Final = frozenset({"smtp", "lmtp", "pop3", "imap", "managesieve"})
+"""What a client of mail may ask for (RFC 7301); anything else is an attack across protocols, or a mistake."""
 REPLIES_KEPT: Final = 1_000
 """Replies that an exchange keeps: an endless SASL dialogue must not fill the memory.  Past it only the last is kept."""
 
@@ -71,13 +73,28 @@ class Gate(Protocol):
         """The server's next line is about to be read: answers given in its place go first when it is their turn."""
 
 
+class Veil:
+    """What TLS hides of a session, and what came before it."""
+
+    __slots__ = ("client", "legs", "offered", "server")
+
+    def __init__(self) -> None:
+        self.client = -1
+        self.server = -1
+        """Where each side's octets were when TLS was agreed on; below 0 when nothing may go on in the clear."""
+        self.legs: set[str] = set()
+        """Which legs are in TLS, as the live proxy has told."""
+        self.offered: frozenset[str] | None = None
+        """What the server has said before TLS that it can do."""
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_asked", "_cut", "_early", "_offered", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden",
-                 "joined", "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening", "pending",
-                 "seen", "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
+    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "joined", "lacking",
+                 "limits", "machine", "message", "number", "observer", "offers", "opening", "pending", "seen", "server", "sink",
+                 "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -114,8 +131,7 @@ class Session:
         self.hidden = False
         """A PDU of the segment in hand holds a secret."""
         self._cut = self._early = False
-        self._veil = self._asked = -1
-        """Where the server's octets were when TLS was agreed on; below 0 when nothing may go on in the clear."""
+        self._veil = Veil()
         self.lacking = False
         """Octets of the body in hand are missing."""
         self.joined = False
@@ -126,8 +142,6 @@ class Session:
         """How TLS begins in the protocol; None where it cannot."""
         self.offers: Offers | None = None
         """What servers have offered in other sessions; None where nobody keeps it."""
-        self._offered: frozenset[str] | None = None
-        """What the server has said before TLS that it can do."""
         self.doubtful: Exchange | None = None
         """The last exchange whose reply may be in a gap."""
 
@@ -415,12 +429,12 @@ class Session:
         if starttls is None:
             return
         capabilities = frozenset(starttls.capabilities(pdu.raw))
-        before, self._offered = self._offered, None
-        if self.tls:
+        before, self._veil.offered = self._veil.offered, None
+        if self.tls or self._veil.legs:
             if before is not None and (told := differing(before, capabilities)):
                 self.anomaly("capabilities_differ", told, pdu)
             return
-        self._offered = capabilities
+        self._veil.offered = capabilities
         offered = starttls.verb in capabilities
         if before is None and (mechanism := in_the_clear(pdu.raw)):
             self.anomaly("auth_offered_in_clear", mechanism, pdu)
@@ -430,18 +444,18 @@ class Session:
     def refused_tls(self) -> None:
         """The server has said no."""
         verb = self.starttls.verb if self.starttls is not None else ""
-        self.anomaly("starttls_refused", f"{verb} was {'offered and ' if verb in (self._offered or ()) else ''}refused")
+        self.anomaly("starttls_refused", f"{verb} was {'offered and ' if verb in (self._veil.offered or ()) else ''}refused")
         self.release_client()
 
     def start_tls(self) -> None:
         """TLS was agreed on: from here both directions are records."""
         self.tls = True
         held = self.client.held
-        self._veil, self._asked = self.server.offset, self.client.offset
+        self._veil.server, self._veil.client = self.server.offset, self.client.offset
         self.client.step = self.server.step = Reader.record
         if held and held[0][1][:1] != b"\x16":
             octets = sum(len(piece) for _, piece in held)
-            self._veil = -1
+            self._veil.server = -1
             self.anomaly("plaintext_after_starttls", f"{octets} octets came in the clear before the reply")
         if self.gate is not None:
             self.gate.tls_agreed()
@@ -451,7 +465,7 @@ class Session:
 
         A tap behind the TLS, and a capture that was decrypted, hold such sessions.  A server that speaks first injects.
         """
-        if not self.tls or self.server.offset != self._veil or not self.begins(True, line):
+        if not self.tls or self.server.offset != self._veil.server or not self.begins(True, line):
             return False
         self.unveiled = True
         self.client.step = self.server.step = Reader.line
@@ -460,26 +474,36 @@ class Session:
 
     def noted(self, findings: Sequence[Finding], secured: bool) -> None:
         """What the live proxy knows of the flow; `secured`: from here on what crosses in TLS is seen in the clear."""
+        self._veil.legs |= {str(finding.fields.get("leg")) for finding in findings if finding.event == "tls"}
         if secured:
-            self.unveil()
+            self.unveil("server" in self._veil.legs)
         for finding in findings:
             self.report(finding)
-            fields = finding.fields
-            if told := weak(str(fields.get("version", "")), str(fields.get("cipher", ""))):
-                self.anomaly("weak_tls", f"{fields.get('leg', 'a')} leg: {told}")
+            if finding.event == "tls":
+                self._leg(finding.fields)
+
+    def _leg(self, fields: Mapping[str, object]) -> None:
+        """One leg is in TLS: is anything odd about it?"""
+        leg = f"{fields.get('leg')} leg"
+        if told := weak(str(fields.get("version", "")), str(fields.get("cipher", ""))):
+            self.anomaly("weak_tls", f"{leg}: {told}")
+        offered = fields.get("alpn_offered")
+        if isinstance(offered, list) and offered and MAIL_ALPN.isdisjoint(map(str, offered)):
+            self.anomaly("cross_protocol", f"{leg}: TLS for {', '.join(map(str, offered))} (ALPN)")
 
     def unveil(self, whole: bool = True) -> None:
         """From here on what crosses in TLS is seen in the clear: other streams, of which nothing has come.  `whole`: not on the
         client's leg alone."""
         self.tls = self.unveiled = whole
-        self._veil = -1
+        self._veil.server = -1
         self.client.renew()
         self.server.renew()
 
     @property
     def veiled(self) -> bool:
         """Whether records are due, and none has come."""
-        return self.tls and not self.unveiled and self._veil == self.server.offset and not self.client.position - self._asked
+        veil = self._veil
+        return self.tls and not self.unveiled and (veil.server, veil.client) == (self.server.offset, self.client.position)
 
     def unasked_tls(self) -> None:
         """The client's first octet begins a TLS handshake on a port that begins in the clear."""

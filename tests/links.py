@@ -46,6 +46,7 @@ class FakeLink:
         self.reading = True
 
     truncated = False
+    failure = ""
 
     def end(self, truncated: bool = False) -> None:
         self.fate = self.fate or "ended"

@@ -76,6 +76,7 @@ class Plain:
     def resume(self) -> None: ...
 
     truncated = False
+    failure = ""
 
     def end(self, truncated: bool = False) -> None:
         self.sent.append("fin")

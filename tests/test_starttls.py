@@ -24,7 +24,7 @@ from inspector.protocols.smtp.starttls import SMTP
 from inspector.starttls import FOLLOW, HIDE, PASS, REFUSE, SERVE, Policy
 
 HELLO = b"\x16\x03\x01\x00\x05hello"
-SWITCHED = Finding("tls", "client leg: TLSv1.3", {"leg": "client"})
+SWITCHED = [Finding("tls", f"{leg} leg: TLSv1.3", {"leg": leg}) for leg in ("server", "client")]
 
 
 class Told:
@@ -60,7 +60,8 @@ def listener() -> tuple[Told, Pipeline]:
 class Live:
     """A gated relay between two fake links; TLS begins at once when it may."""
 
-    def __init__(self, protocol: str, policy: Policy, capture: CaptureWriter | None = None, holds: bool = False) -> None:
+    def __init__(self, protocol: str, policy: Policy, capture: CaptureWriter | None = None, holds: bool = False,
+                 drops: bool = False) -> None:
         told, pipeline = listener()
         self.told = told.told
         self.links = FakeLink(), FakeLink()
@@ -70,20 +71,20 @@ class Live:
         self.reply = b""
         self.hello = b""
         self.breached = ""
-        self.holds = holds
+        self.holds, self.drops = holds, drops
         flow = Flow(1, Address("127.0.0.1", 40001), Address("127.0.0.1", 24110), 1_790_000_000_000_000, protocol)
         self.relay = GatedRelay(pipeline.open(flow), *self.links, capture, False, lambda relay: None, None, policy, False,
                                 self.begin)
 
     def begin(self, relay: GatedRelay, gate: FlowGate) -> None:
         assert self.gate is None, "TLS begins twice"
-        self.gate, self.reply, self.hello, self.breached = gate, gate.withheld, gate.hello, gate.breached
-        if self.breached:
+        self.gate, self.reply, self.hello, self.breached = gate, gate.reply, gate.hello, gate.breached
+        if self.breached and not self.drops:
             relay.abandon([Finding("tls_failed", "breached", {}, "high")], b"421 no\r\n")
         elif not self.holds:
             self.links[0].send(self.reply)
             both = gate.policy.answer is None
-            relay.secured(self.inner[0], self.inner[1] if both else self.links[1], [SWITCHED], PASS if both else HIDE)
+            relay.secured(self.inner[0], self.inner[1] if both else self.links[1], SWITCHED[not both:], PASS if both else HIDE)
 
     def play(self, *said: bytes, dice: random.Random | None = None) -> Live:
         """`C…` is said by the client, `S…` by the server, each as one segment or in pieces."""
@@ -151,6 +152,24 @@ def test_the_wall(said: tuple[bytes, ...], tmp_path) -> None:
     pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
     pipeline.finish()
     assert told.told == live.told
+
+
+@pytest.mark.parametrize(("asked", "answered"), [
+    (b"CSTLS\r\nUSER mallory\r\nSTA", b"S+OK go\r\n"), (b"CSTLS\r\n", b"S+OK go\r\n+OK fake\r\n+O")])
+def test_what_is_injected_may_be_dropped(asked: bytes, answered: bytes, tmp_path) -> None:
+    """`--starttls-injection drop`: it is told and captured, and goes nowhere; TLS begins with empty buffers."""
+    capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
+    live = Live("pop3", FOLLOW, capture, drops=True).play(b"S+OK\r\n", asked, answered, b"CUSER alice\r\n", b"S+OK alice\r\n")
+    capture.close()
+    assert live.links[1].sent == b"STLS\r\n"
+    assert live.links[0].sent == b"+OK\r\n+OK go\r\n"
+    assert live.inner[1].sent == b"USER alice\r\n"
+    assert live.inner[0].sent == b"+OK alice\r\n"
+    assert "critical plaintext_after_starttls" in live.told
+    told, pipeline = listener()
+    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
+    pipeline.finish()
+    assert told.told[:-1] == live.told
 
 
 @pytest.mark.parametrize("pieces", [(HELLO,), (HELLO[:1], HELLO[1:]), (HELLO[:4], HELLO[4:7], HELLO[7:])])

@@ -43,7 +43,8 @@ def live(setup: Setup, values: Values) -> int:
 
     seen = policies(values, paths, say)
     intercepted = interception(values, paths, seen)
-    settings = Settings(values["connect_timeout"], values["drain"], values["max_sessions"], values["transport"] or "")
+    settings = Settings(values["connect_timeout"], values["drain"], values["max_sessions"],
+                        values["starttls_injection"] == "drop", values["transport"] or "")
     with Run(setup, values, live=True) as this:
         notice = this.outputs.notice
         capture = CaptureWriter(values["write"], alarm=notice) if values["write"] else None

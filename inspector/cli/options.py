@@ -22,6 +22,8 @@ LIVE: Final = (
     Option("tls", "TLS that begins in a session: intercept, pass (unseen) or refuse; where there is an authority of ours "
            "intercept, else pass", metavar="HOW"),
     Option("strip-starttls", "hide STARTTLS from clients, to see what they do: a downgrade attack", bool, False),
+    Option("starttls-injection", "clear text that comes with STARTTLS or its reply: refuse (the session ends) or drop (it goes "
+           "nowhere, and TLS begins)", str, "refuse", "HOW"),
     Option("capture-encrypted", "capture the client's leg as it is in TLS, with its keys: passwords stay in it", bool, False),
     Option("keylog", "write the keys of TLS there, on both legs, for Wireshark", metavar="FILE"),
     Option("upstream-ca", "the authorities that servers' certificates must be from; else the system's", metavar="FILE"),
@@ -123,6 +125,7 @@ NOT_IN_FILES: Final = frozenset({"config", "read"})
 """Options that only the command line takes."""
 CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted"), "envelope": ("headers", "json"),
                   "upstream-verify": ("on", "warn", "off"), "tls": ("intercept", "pass", "refuse"),
+                  "starttls-injection": ("refuse", "drop"),
                   "ladder": ("svg", "html", "mermaid"), "report": ("html",)}
 LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "jobs": 1,
                 "sessions": 1, "lines": 8, "timeout": 0.001}

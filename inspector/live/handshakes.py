@@ -71,6 +71,7 @@ class Leg(NamedTuple):
             *(f"{problem.name}: {problem.detail}" for problem in self.problems)])
         return Finding("tls", f"{name} leg: {told}", {
             "leg": name, "name": secured.name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn,
+            "alpn_offered": list(secured.offered),
             "names": names, "certificate": digest, "valid_until": until, "resumed": secured.resumed,
             "duration_us": secured.duration,
             "problems": _told(self.problems),

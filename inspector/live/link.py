@@ -47,6 +47,10 @@ class Link(Protocol):
         """In TLS: the peer has ended without saying so, or somebody has cut it off."""
 
     @property
+    def failure(self) -> str:
+        """Why the connection is broken, where it was TLS that failed; else nothing."""
+
+    @property
     def backlog(self) -> int:
         """Octets that wait to be sent."""
 

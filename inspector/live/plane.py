@@ -269,6 +269,11 @@ class SocketLink:
         return False
 
     @property
+    def failure(self) -> str:
+        """Nor can it fail."""
+        return ""
+
+    @property
     def backlog(self) -> int:
         """Octets that wait to be sent."""
         return sum(map(len, self._out)) if self._out else 0

@@ -166,6 +166,9 @@ class Relay:
         self._flush()
         if self._over:
             return
+        source = self.client if client else self.server
+        if source is not None and source.failure:
+            self._note_failure("client" if client else "server", source.failure)
         if not self._told:
             time = now()
             direction = C2S if client else S2C
@@ -173,6 +176,11 @@ class Relay:
                 self._capture.reset(self.inspector.flow, direction, time)
             self._told = self.inspector.reset(direction, time)
         self._done(_abort)
+
+    def _note_failure(self, leg: str, reason: str) -> None:
+        """TLS has failed in the middle of the session."""
+        fields: dict[str, object] = {"leg": leg, "reason": reason, "alert": "alert" in reason, "farewell": "", "problems": []}
+        self.note([Finding("tls_failed", f"{leg} leg: {reason}", fields, "high")])
 
     def stop(self) -> None:
         """mailspy stops, or a judge ends the flow: whatever its state."""

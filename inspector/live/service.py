@@ -83,6 +83,8 @@ class Settings:
     """Seconds that open sessions have to finish after the first signal."""
     max_sessions: int = 0
     """Sessions at a time; 0 for as many as the system allows."""
+    drop_injected: bool = False
+    """Clear text that comes with STARTTLS or its reply is thrown away, and TLS begins; else the session is ended."""
     transport: str = ""
     """`epoll` or `twisted`; empty for the better one that the system has."""
 
@@ -249,10 +251,10 @@ class Service:
 
     def _begin_tls(self, relay: GatedRelay, gate: FlowGate, route: Route) -> None:
         """TLS begins in a session: the server's leg first if it is to, then the client is told, then its leg."""
-        if gate.breached:
+        if gate.breached and not self.settings.drop_injected:
             self._insecure(relay, Failed(gate.breached == CLIENT, BREACHED), route, True)
             return
-        client, server, reply = relay.client, relay.server, gate.withheld
+        client, server, reply = relay.client, relay.server, gate.reply
         assert server is not None
 
         def answer() -> None:

@@ -130,6 +130,7 @@ class TwistedLink(protocol.Protocol):
         self._waiting = False
         self.backlog = 0
         self.truncated = False
+        self.failure = ""
         self.peer = Address("0.0.0.0", 0)
         self.owner: Owner | None = None
         self.client = False
