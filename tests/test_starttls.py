@@ -17,10 +17,11 @@ from inspector.gate import FlowGate
 from inspector.host import Hooks, Host
 from inspector.live.relay import GatedRelay
 from inspector.offers import weak
-from inspector.pdu import Address, Finding, Flow
+from inspector.pdu import S2C, Address, Finding, Flow
 from inspector.pipeline import Pipeline
 from inspector.protocols.pop3.starttls import STLS
 from inspector.protocols.smtp.starttls import SMTP
+from inspector.segment import Opened, Segment
 from inspector.starttls import FOLLOW, HIDE, PASS, REFUSE, SERVE, Policy
 
 HELLO = b"\x16\x03\x01\x00\x05hello"
@@ -340,3 +341,18 @@ def test_a_leg_of_an_old_version_is_told() -> None:
     live = Live("smtp", FOLLOW, holds=True).play(*MAIL[:5])
     live.relay.secured(*live.inner, [Finding("tls", "server leg", {"leg": "server", "version": "TLSv1", "cipher": "x"})], PASS)
     assert "high weak_tls" in live.told
+
+
+@pytest.mark.parametrize("greeting", [b"* PREAUTH hi\r\n", b"* PREAUTH [CAPABILITY IMAP4rev1] hi\r\n"])
+def test_a_preauth_greeting(greeting: bytes) -> None:
+    """T05: live, before the protocol is known, and in captures of others."""
+    told, pipeline = listener()
+    inspector = pipeline.open(Flow(1, Address("127.0.0.1", 1), Address("192.0.2.1", 143), 1))
+    inspector.feed(False, greeting, 1)
+    inspector.close("over")
+    assert "critical unasked_login" in told.told
+    told, pipeline = listener()
+    flow = Flow(1, Address("127.0.0.1", 1), Address("192.0.2.1", 143), 1)
+    pipeline.take_all([Opened(flow, own=False), Segment(1, S2C, 1, greeting)])
+    pipeline.finish()
+    assert "critical unasked_login" in told.told

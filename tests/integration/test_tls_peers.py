@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -317,3 +318,103 @@ def test_mistakes(tmp_path: Path, dovecot: Dovecot) -> None:
         assert done.returncode == 2, arguments
         assert expected in done.stderr, done.stderr
         assert b"Traceback" not in done.stderr
+
+
+class Careless(threading.Thread):
+    """A POP3 server that goes on through its buffer after STLS, as many did (CVE-2011-0411): what it took for said in TLS."""
+
+    def __init__(self, pair: tuple[Path, Path], also: bytes = b"") -> None:
+        super().__init__(daemon=True)
+        self.in_tls: list[bytes] = []
+        self._also = also
+        """What somebody injects behind its reply to STLS."""
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(*pair)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(20)
+        self.port = self._listening.getsockname()[1]
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError), self._listening:
+            for _ in range(2):
+                self._serve(self._listening.accept()[0])
+
+    def _serve(self, connection: socket.socket) -> None:
+        buffer, secure = b"", False
+        connection.settimeout(10)
+        try:
+            connection.sendall(b"+OK ready\r\n")
+            while data := connection.recv(65_536):
+                buffer += data
+                while b"\n" in buffer:
+                    line, _, buffer = buffer.partition(b"\n")
+                    if secure:
+                        self.in_tls.append(line.strip())
+                    if line.startswith(b"STLS"):
+                        connection.sendall(b"+OK go\r\n" + self._also)
+                        connection = self._context.wrap_socket(connection, server_side=True)
+                        secure = True
+                    else:
+                        connection.sendall(b"+OK " + line.strip()[:4] + b"\r\n")
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+
+def careless_client(port: int, trusted: Path, stls: bytes) -> list[bytes]:
+    """A client that goes on through its buffer too: what it takes for said in TLS."""
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        assert connection.recv(1_000) == b"+OK ready\r\n"
+        connection.sendall(stls)
+        buffer = connection.recv(1_000)
+        line, _, buffer = buffer.partition(b"\n")
+        assert line == b"+OK go\r"
+        context = ssl.create_default_context(cafile=str(trusted))
+        with context.wrap_socket(connection, server_hostname="127.0.0.1") as end:
+            end.sendall(b"NOOP\r\n")
+            while not buffer.endswith(b"NOOP\r\n"):
+                data = end.recv(1_000)
+                assert data
+                buffer += data
+    return buffer.split(b"\r\n")[:-1]
+
+
+@pytest.mark.parametrize("guilty", ["client", "server"])
+def test_careless_peers_are_saved(pair: tuple[Path, Path], tmp_path: Path, guilty: str) -> None:
+    """T01, T02: the attack works without us, and does not with us."""
+    said = b"STLS\r\nDELE 1\r\n" if guilty == "client" else b"STLS\r\n"
+    server = Careless(pair, b"+OK fake\r\n" if guilty == "server" else b"")
+    heard = careless_client(server.port, pair[0], said)
+    assert (b"+OK fake" in heard, b"DELE 1" in server.in_tls) == (guilty == "server", guilty == "client"), "the peers are careful"
+    server.in_tls.clear()
+    with proxy(tmp_path, "pop3", f"pop3://127.0.0.1:{server.port}", "--upstream-ca", str(pair[0]), "--starttls-injection",
+               "drop") as run:
+        heard = careless_client(run.port, run.ca, said)
+    assert heard == [b"+OK NOOP"]
+    assert server.in_tls == [b"NOOP"]
+    assert odd(run) - {"bad_sequence", "truncated"} == {"plaintext_after_starttls"}
+    assert_replay_is_live(run)
+
+
+def test_lmtp_goes_over(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with proxy(tmp_path, "lmtp+starttls", f"lmtp+plain://127.0.0.1:{dovecot.lmtp.port}") as run, smtplib.LMTP(
+            "127.0.0.1", run.port, "client.example") as server:
+        server.ehlo()
+        server.starttls(context=ssl.create_default_context(cafile=str(run.ca)))
+        server.ehlo()
+        assert server.sendmail("michel@cnam.example", [f"{USER}@pop.example"], LETTER) == {}
+    assert [event["verb"] for event in run.events("pdu") if event["kind"] == "command"][:3] == ["LHLO", "STARTTLS", "LHLO"]
+    assert [event["subject"] for event in run.events("message")] == ["in TLS"]
+    assert_replay_is_live(run)
+
+
+def test_an_old_version_is_refused_and_told(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """T08."""
+    with proxy(tmp_path, "pop3s", dovecot.pop3s, "--upstream-ca", str(pair[0])) as run:
+        subprocess.run(["openssl", "s_client", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-connect", f"127.0.0.1:{run.port}"],
+                       input=b"", capture_output=True, timeout=30, check=False)
+    (failed,) = run.events("tls_failed")
+    assert failed["leg"] == "client"
+    assert "protocol" in failed["reason"]

@@ -16,8 +16,8 @@ from inspector.protocols.pop3.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Comm
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 
-_INSIDE = frozenset(phases.PHASES[phases.TRANSACTION]) - frozenset(phases.PHASES[phases.AUTHORIZATION])
-"""Commands for which a client must have logged in."""
+_INSIDE = frozenset({"DELE", "LIST", "RETR", "STAT", "TOP", "UIDL"})
+"""Commands on a maildrop: whose, only a login tells."""
 _CLIENT_MOVING = moving(phases.CLIENT)
 _MOVING = moving(phases.PHASES) | _CLIENT_MOVING
 
