@@ -24,6 +24,8 @@ _HELLO: Final = b"\x16"
 """The first octet of a TLS handshake."""
 
 
+LONGEST_COMMAND: Final = 512
+"""Octets of a line that may be the command that begins TLS (RFC 5321 §4.5.3.1.4)."""
 HELD: Final = 2
 """A lane holds so many times `Limits.held`: what its reader holds, and a line without end.  Past it the flow is ended."""
 
@@ -63,16 +65,17 @@ class Lane:
 class FlowGate:
     """The gate of one flow."""
 
-    __slots__ = ("_agreed", "_answers", "_client", "_listing", "_reply", "_server", "closing", "edits", "hello", "policy",
-                 "session", "starttls")
+    __slots__ = ("_agreed", "_answers", "_client", "_judged", "_listing", "_reply", "_server", "closing", "edits", "hello",
+                 "policy", "session", "starttls")
 
-    def __init__(self, policy: Policy = PASS) -> None:
-        """`policy`: what becomes of TLS that begins in the session."""
+    def __init__(self, policy: Policy = PASS, judged: bool = True) -> None:
+        """`policy`: what becomes of TLS that begins in the session; `judged`: no line leaves before it was judged."""
         self.session: Session | None = None
         self.closing: Close | None = None
         """The flow is to be ended, with this farewell."""
         self.starttls: StartTls | None = None
         """How TLS begins in the protocol, where that concerns us."""
+        self._judged = judged
         self.policy = policy
         self.edits: list[Finding] = []
         """What was changed of the server's words, for whoever tells it."""
@@ -106,11 +109,18 @@ class FlowGate:
         return lane.take()
 
     def _limit(self, session: Session, client: bool) -> int:
-        if client:
-            return session.client.safe
-        if self.starttls is not None and self.policy.offered is not None and self._in_list(session, self.starttls):
+        reader = session.client if client else session.server
+        starttls, policy = self.starttls, self.policy
+        if starttls is not None and not client and policy.offered is not None and self._in_list(session, starttls):
             return self._reply[1]
-        return session.server.safe
+        if self._judged:
+            return reader.safe
+        waits = policy.answer is not None if client else (
+            starttls is not None and bool(session.pending) and session.pending[0].verb == starttls.verb)
+        # A line that may be the command, or the reply to it, leaves as a whole; others as they come.
+        if waits and not reader.long_head and len(reader.buffer) <= LONGEST_COMMAND:
+            return reader.safe
+        return reader.position - reader.held_size
 
     def _in_list(self, session: Session, starttls: StartTls) -> bool:
         """Whether a list of capabilities is being read, which is changed as a whole."""

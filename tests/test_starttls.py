@@ -185,6 +185,18 @@ def test_an_eager_handshake_goes_to_tls(pieces: tuple[bytes, ...], glued: bool) 
     assert not [line for line in live.told if "plaintext" in line or "early" in line]
 
 
+@pytest.mark.parametrize("policy", [FOLLOW, HIDE, SERVE, REFUSE])
+def test_a_line_without_end_is_not_kept(policy: Policy) -> None:
+    """S09: nobody judges here, so what cannot be STARTTLS leaves as it comes, however long; and a prompt without a line's end."""
+    live = Live("smtp", policy).play(b"S220 mx\r\n")
+    for _ in range(50):
+        live.play(b"C" + b"x" * 100_000)
+    assert live.links[1].sent == b"x" * 5_000_000
+    live.play(b"C\r\n", b"S500 who are you", b"C?")
+    assert live.links[0].sent.endswith(b"500 who are you")
+    assert live.links[1].fate == ""
+
+
 def test_a_refusal_gives_the_octets_back() -> None:
     """T07: the server says no; what the client sent is the session's after all, and goes to the server."""
     for tail in (b"NOOP\r\n", HELLO + b"\n"):

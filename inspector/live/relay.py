@@ -231,7 +231,7 @@ class GatedRelay(Relay):
                  policy: Policy = PASS, judged: bool = True, begin_tls: BeginTls | None = None) -> None:
         """`policy`: what becomes of TLS that begins in the session; `begin_tls` is told when it does."""
         super().__init__(inspector, client, server, capture, keep_secrets, over, outbox)
-        self._gate: FlowGate | None = FlowGate(policy)
+        self._gate: FlowGate | None = FlowGate(policy, judged)
         self._judged = judged
         self._begin_tls = begin_tls
         inspector.judged_by(self._gate)
