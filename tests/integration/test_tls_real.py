@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import poplib
+import shutil
 import signal
 import smtplib
 import socket
 import ssl
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +28,16 @@ USER, SECRET = next(iter(USERS.items()))
 LETTER = message("in TLS", "one", ".two", "three")
 
 
+@cache
+def authority() -> Path:
+    """The folder of an authority that `mailspy ca create` has made, for all tests: it takes longer than to copy it."""
+    folder = Path(tempfile.mkdtemp(prefix="mailspy-ca-"))
+    atexit.register(shutil.rmtree, folder)
+    subprocess.run([*command(), "ca", "create", "--ca-dir", str(folder / "ca")], check=True, capture_output=True,
+                   env=environment(folder))
+    return folder / "ca"
+
+
 class Proxy:
     """One mailspy with an authority of its own."""
 
@@ -32,7 +46,7 @@ class Proxy:
         self.port = free_port()
         self.ca = folder / "ca" / "ca.pem"
         where = environment(folder)
-        subprocess.run([*command(), "ca", "create", "--ca-dir", str(folder / "ca")], check=True, capture_output=True, env=where)
+        shutil.copytree(authority(), folder / "ca")
         with (folder / "events").open("wb") as out, (folder / "said").open("wb") as said:
             self.process = subprocess.Popen(
                 [*command(), "--listen", f"{listen}://127.0.0.1:{self.port}", "--upstream", str(upstream), "--json", "-w",
