@@ -208,3 +208,16 @@ def test_a_record_that_does_not_open_ends_it_and_is_told(tmp_path) -> None:
     assert "sealed" in found
     assert "C->S QUIT 6" in found
     assert "S->C QUIT 9" not in found
+
+
+def test_our_own_capture_of_records_without_its_keys(tmp_path) -> None:
+    """Records are told as records, and nothing is said to be odd about them."""
+    wire, keylog = talk(tmp_path, "keys", ssl.TLSVersion.TLSv1_3, said=QUIET)
+    flow = Flow(1, Address("127.0.0.1", 40_000), Address("192.0.2.1", 995), 1_000_000, "pop3", secure=True, sealed=True)
+    events = [Opened(flow), *foreign(995, wire)[1:]]
+    found = told(*events)
+    assert not any("CAPA" in line for line in found)
+    assert "cross_protocol" not in found
+    assert len(found) > 6
+    flow.closed = 0
+    assert told(Secrets(0, 0, keylog), *events)[:2] == ["S->C  11", "C->S CAPA 6"]
