@@ -182,7 +182,7 @@ def test_the_protocol_comes_from_scheme_port_or_option(served, arguments: str, t
 def test_settings_reach_the_service(served, tmp_path: Path) -> None:
     options = "-w out.pcapng --keep-secrets --connect-timeout 3 --drain 0 --max-sessions 9 --transport twisted"
     assert main([*LIVE.split(), *options.split()]) == 0
-    assert served["settings"] == service.Settings(3.0, 0.0, 9, "twisted")
+    assert served["settings"] == service.Settings(connect_timeout=3.0, drain=0.0, max_sessions=9, transport="twisted")
     assert served["keep_secrets"] is True
     assert served["capture"].path == "out.pcapng"
 

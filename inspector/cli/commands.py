@@ -43,8 +43,8 @@ def live(setup: Setup, values: Values) -> int:
 
     seen = policies(values, paths, say)
     intercepted = interception(values, paths, seen)
-    settings = Settings(values["connect_timeout"], values["drain"], values["max_sessions"],
-                        values["starttls_injection"] == "drop", values["transport"] or "")
+    settings = Settings(connect_timeout=values["connect_timeout"], drain=values["drain"], max_sessions=values["max_sessions"],
+                        drop_injected=values["starttls_injection"] == "drop", transport=values["transport"] or "")
     with Run(setup, values, live=True) as this:
         notice = this.outputs.notice
         capture = CaptureWriter(values["write"], alarm=notice) if values["write"] else None
