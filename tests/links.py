@@ -11,7 +11,7 @@ class FakeLink:
     """Remembers what was done to it; takes at most `room` octets before it has a backlog."""
 
     def __init__(self, room: int = 1 << 30) -> None:
-        self.peer = Address("127.0.0.1", 4000)
+        self.peer, self.local = Address("127.0.0.1", 4000), Address("127.0.0.1", 1110)
         self.owner = None
         self.client = False
         self.sent = b""

@@ -196,7 +196,24 @@ def test_a_leaf_looks_like_the_real_one() -> None:
     assert leaf.serial_number != real.serial_number
     assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert leaves.of(der, "pop.example") is leaf
-    assert leaves.of(der, "other.example") is not leaf
+    assert leaves.of(der, "other.example") is leaf
+
+
+def names_in(leaf: x509.Certificate) -> list[str]:
+    return [str(one.value) for one in leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value]
+
+
+@pytest.mark.parametrize(("reached", "added"), [
+    ("", []), ("pop.example", []), ("POP.EXAMPLE.", []), ("a.mail.example", []), ("a.b.mail.example", ["a.b.mail.example"]),
+    ("mail.example", ["mail.example"]), ("localhost", ["localhost"]), ("127.0.0.1", ["127.0.0.1"]), ("::1", ["::1"]),
+    ("*.example", []), ("no host", []), ("a" * 254, [])])
+def test_a_client_finds_the_name_under_which_it_has_reached_us(reached: str, added: list[str]) -> None:
+    leaves = Leaves(authority.make())
+    der = server_certificate(["pop.example", "*.mail.example"])
+    leaf = leaves.of(der, "pop.example", reached)
+    assert names_in(leaf) == ["pop.example", "*.mail.example", *added]
+    assert (leaf is leaves.of(der, "pop.example")) is not bool(added)
+    assert leaves.of(der, "pop.example", reached) is leaf
 
 
 def test_leaves_of_odd_certificates() -> None:
@@ -204,8 +221,7 @@ def test_leaves_of_odd_certificates() -> None:
     for der, name, expected in ((None, "192.0.2.7", "192.0.2.7"), (None, "pop.example", "pop.example"),
                                 (b"nonsense", "pop.example", "pop.example"),
                                 (server_certificate([], common="mx.example"), "", "mx.example")):
-        found = leaves.of(der, name).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        assert [str(one.value) for one in found] == [expected]
+        assert names_in(leaves.of(der, name)) == [expected]
     assert list(leaves.of(None, "").subject)
     expired = leaves.of(server_certificate(["old.example"], expired=True), "old.example")
     assert expired.not_valid_after_utc < datetime.now(UTC)
@@ -215,7 +231,7 @@ def test_the_cache_is_bounded() -> None:
     leaves = Leaves(authority.make())
     first = leaves.of(None, "0.example")
     for number in range(1, CACHED + 1):
-        leaves._cached[b"", f"{number}.example"] = first
+        leaves._cached[b"", f"{number}.example", ""] = first
     leaves.of(None, "new.example")
     assert len(leaves._cached) <= CACHED + 1
     assert leaves.of(None, "0.example") is not first

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from test_authority import server_certificate
 
 from inspector.live import handshakes
+from inspector.live.hello import LONGEST, RECORDS, Hello
 from inspector.live.secure import Refused, Secured, SecureLink
 from inspector.pdu import Address
 from inspector.tls import authority, contexts, verification
@@ -19,6 +20,12 @@ from inspector.tls.leaf import Leaves
 OWN = authority.make()
 LEAVES = Leaves(OWN)
 REAL = server_certificate(["pop.example"])
+SERVER = Address("pop.example", 995)
+
+
+def served(reached: str = "", leaves: Leaves = LEAVES, real: bytes | None = REAL) -> ssl.SSLContext:
+    """The context for a client that has reached us under that name."""
+    return contexts.Serving(leaves).of(SERVER, real, reached).context
 
 
 class Wire:
@@ -39,6 +46,7 @@ class Plain:
     """A link that keeps what is sent."""
 
     peer = Address("192.0.2.1", 40_000)
+    local = Address("127.0.0.1", 1_995)
 
     def __init__(self, wire: Wire) -> None:
         self.owner = None
@@ -117,8 +125,7 @@ class Pair:
         self.wire = Wire(dice)
         self.outcomes: dict[bool, Secured | Refused] = {}
         self.listeners = {True: Listener(), False: Listener()}
-        self.server = SecureLink(self.wire.ends[1], serving or contexts.Serving(LEAVES).of(REAL, "pop.example"),
-                                 self.settled, server_side=True)
+        self.server = SecureLink(self.wire.ends[1], serving or served(), self.settled, server_side=True)
         self.client = SecureLink(self.wire.ends[0], reaching or contexts.reaching(), self.settled, name)
         self.wire.run()
 
@@ -203,11 +210,14 @@ def test_names_without_end_fill_no_memory() -> None:
     """T12: each name that a client asks for gets its leaf; the number that is kept is bounded."""
     serving = contexts.Serving(LEAVES)
     for number in range(contexts.CONTEXTS + 50):
-        serving.of(REAL, f"h{number}.example")
+        serving.of(SERVER, REAL, f"h{number}.example")
     assert len(serving._contexts) == contexts.CONTEXTS
-    for name in ("*", "", "a" * 255, "xn--e1afmkfd.example", "a\0b", "../../etc/passwd", "192.0.2.1", "::1", "-rf"):
-        serving.of(REAL, name)
-        serving.of(None, name)
+    first = serving.of(SERVER, REAL, "pop.example")
+    for name in ("", "*", "*.example", "a" * 255, "a\0b", "a\\x00b", "../../etc/passwd", ".", "pöp.example", "a b"):
+        assert serving.of(SERVER, REAL, name) is first, "a name that is none is in the certificate"
+        serving.of(Address(name, 995), None, name)
+    for name in ("xn--e1afmkfd.example", "192.0.2.1", "::1", "a" * 63 + ".example", "under_score.example"):
+        assert serving.of(SERVER, REAL, name) is not first
 
 
 def test_an_abort_and_a_broken_record() -> None:
@@ -260,16 +270,9 @@ def test_a_client_that_does_not_trust_says_so() -> None:
     assert isinstance(outcome, Secured) or (outcome.theirs and "unknown ca" in outcome.reason)
 
 
-def test_a_name_that_is_asked_for_chooses_the_leaf() -> None:
-    pair = Pair(name="other.example")
-    outcome = pair.outcomes[True]
-    assert isinstance(outcome, Secured)
-    assert outcome.chain == (LEAVES.of(REAL, "other.example").public_bytes(Encoding.DER),)
-
-
 def test_sessions_are_resumed() -> None:
     """A context serves every client of its name, so a ticket of one connection is good for the next."""
-    serving, reaching = contexts.Serving(LEAVES).of(REAL, "pop.example"), contexts.reaching()
+    serving, reaching = served(), contexts.reaching()
     reaching.maximum_version = ssl.TLSVersion.TLSv1_2
     first = Pair(serving=serving, reaching=reaching)
     kept = first.client._tls.session
@@ -302,7 +305,7 @@ def test_old_versions_only_when_asked_for(version: ssl.TLSVersion) -> None:
     for legacy in (False, True):
         reaching = contexts.reaching(legacy=True)
         reaching.maximum_version = version
-        outcome = Pair(serving=contexts.Serving(LEAVES, legacy).of(REAL, ""), reaching=reaching).outcomes[True]
+        outcome = Pair(serving=contexts.Serving(LEAVES, legacy).of(SERVER, REAL, "").context, reaching=reaching).outcomes[True]
         assert isinstance(outcome, Secured if legacy else Refused)
         if not legacy:
             assert "protocol version" in outcome.reason
@@ -350,22 +353,23 @@ class Session:
     """A proxy between a client and a server, each of them in TLS or not."""
 
     def __init__(self, tmp_path, client: bool, server: bool, *, verify: str = "on", host: str = "pop.example",
-                 shown: bytes = REAL, trusting: ssl.SSLContext | None = None) -> None:
+                 shown: bytes = REAL, trusting: ssl.SSLContext | None = None, asking: str = "pop.example",
+                 dice: random.Random | None = None) -> None:
         (tmp_path / "ca.pem").write_bytes(authority.pem(OWN))
         self.outcomes: list[object] = []
         self.ours: list[object] = []
         there = Leaves(OWN)
-        self.left, self.right = Wire(), Wire()
+        self.left, self.right = Wire(dice), Wire()
         interception = handshakes.Interception(contexts.Serving(LEAVES), contexts.reaching(),
                                                verification.Store(str(tmp_path / "ca.pem")), verify)
         self.listener = Listener()
         if server:
-            SecureLink(self.right.ends[1], contexts.Serving(there).of(shown, "pop.example"), self.settled, server_side=True)
-        self.handshakes = handshakes.Handshakes(interception, host, self.left.ends[1], self.right.ends[0],
+            SecureLink(self.right.ends[1], served("", there, shown), self.settled, server_side=True)
+        self.handshakes = handshakes.Handshakes(interception, Address(host, 995), self.left.ends[1], self.right.ends[0],
                                                 lambda *what: self.ours.append(what), self.ours.append)
         self.handshakes.begin(client, server)
         if client:
-            SecureLink(self.left.ends[0], trusting or contexts.reaching(), self.settled, "pop.example")
+            SecureLink(self.left.ends[0], trusting or contexts.reaching(), self.settled, asking or None)
         for _ in range(6):
             self.left.run()
             self.right.run()
@@ -410,11 +414,125 @@ def test_a_client_that_does_not_know_the_authority_is_told_how(tmp_path) -> None
     assert "mailspy ca install-help" in failed.reason
 
 
+def names_of(outcome: object) -> list[str]:
+    """Those in the certificate that a client was shown."""
+    assert isinstance(outcome, Secured)
+    return verification.facts_of(outcome.chain[0])[0]
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+@pytest.mark.parametrize(("asking", "expected"), [
+    ("pop.example", ["pop.example"]), ("POP.example", ["pop.example"]), ("other.example", ["pop.example", "other.example"]),
+    ("", ["pop.example", "127.0.0.1"])])
+def test_the_client_is_shown_whom_it_has_asked_for(tmp_path, asking: str, expected: list[str], seed: int | None) -> None:
+    """By SNI, or else by the address that it has connected to; told as it was asked."""
+    session = Session(tmp_path, True, True, asking=asking, dice=random.Random(seed) if seed else None)
+    for _ in range(2_000 if seed else 0):
+        session.left.run()
+    (ours,) = session.ours
+    (shown,) = [outcome for outcome in session.outcomes if isinstance(outcome, Secured) and outcome.chain]
+    assert names_of(shown) == expected
+    fields = ours[2].finding("client").fields
+    assert fields["names"] == expected
+    assert fields["name"] == asking
+    assert ours[3].finding("server").fields["names"] == ["pop.example"]
+
+
+def test_a_session_is_resumed_with_its_own_server_and_name_only() -> None:
+    """T11: each server and each leaf has a context, and with it keys for tickets, of its own."""
+    serving = contexts.Serving(LEAVES)
+    first = serving.of(SERVER, REAL, "pop.example").context
+    assert serving.of(SERVER, REAL, "pop.example").context is first
+    assert serving.of(Address("pop.example", 465), REAL, "pop.example").context is not first
+    assert serving.of(Address("pop.example", 995), REAL, "other.example").context is not first
+
+
+# The client's hello
+
+
+def hello_of(name: str, alpn: tuple[str, ...] = ()) -> bytes:
+    context = contexts.reaching()
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    outgoing = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def in_records(hello: bytes, size: int) -> bytes:
+    """The same handshake message in records of that size (RFC 8446 §5.1)."""
+    body = hello[5:]
+    pieces = [body[place:place + size] for place in range(0, len(body), size)]
+    return b"".join(b"\x16\x03\x01" + len(piece).to_bytes(2, "big") + piece for piece in pieces)
+
+
+def heard(*pieces: bytes) -> tuple[list[tuple[bytes, str, tuple[str, ...]]], list[str]]:
+    """What is told of a client's first octets, and why there are none."""
+    came: list[tuple[bytes, str, tuple[str, ...]]] = []
+    gone: list[str] = []
+    hello = Hello(Plain(Wire()), lambda octets, hello: came.append(
+        (octets, hello.server_name if hello else "none", hello.alpn if hello else ())), gone.append)
+    for piece in pieces:
+        hello.received(True, piece)
+    if not came:
+        hello.ended(True)
+        hello.broken(True)
+    return came, gone
+
+
+@pytest.mark.parametrize("size", [1, 3, 200, 100_000])
+def test_a_hello_is_read_in_any_cutting(size: int) -> None:
+    for octets in (hello_of("pop.example", ("pop3", "x")), in_records(hello_of("pop.example", ("pop3", "x")), 100)):
+        pieces = [octets[place:place + size] for place in range(0, len(octets), size)]
+        assert heard(*pieces) == ([(octets, "pop.example", ("pop3", "x"))], [])
+
+
+def test_what_is_no_hello_goes_on_to_tls() -> None:
+    """It is for TLS to say what is wrong; nothing waits for more than a hello may have, nor for records without end."""
+    for octets in (b"USER natkin\r\n", b"U", b"\x80\x2e\x01", b"\x16\x02\x00", b"\x16\x03\x01\x00\x04\x02\x00\x00\x00"):
+        assert heard(octets) == ([(octets, "none", ())], [])
+    endless = b"\x16\x03\x01\x00\x01\x01" + b"\x16\x03\x01\x00\x01\xff" * 20_000
+    for size in (1, 6, 1_000):
+        came, _ = heard(*(endless[place:place + size] for place in range(0, len(endless), size)))
+        assert len(came[0][0]) <= max(6 * RECORDS, size)
+    came, _ = heard(b"\x16\x03\x01\xff\xff", *[bytes(10_000)] * 10)
+    assert len(came[0][0]) <= LONGEST + 10_000
+
+
+def test_a_client_that_leaves_before_its_hello_is_whole() -> None:
+    for octets in (b"", b"\x16", hello_of("pop.example")[:-1]):
+        assert heard(octets) == ([], ["the connection was closed in the middle of the handshake"])
+
+
+@pytest.mark.parametrize("name", [b"a\x00b", b"\xff\xfe", b"*", b"[/red]", b"a" * 254, b"../../x", b"\x1b[2J"])
+def test_hostile_names_are_served_and_shown_harmlessly(tmp_path, name: bytes) -> None:
+    """T12: whatever is asked for, nothing of ours breaks, and it is told in letters that are safe."""
+    session = Session(tmp_path, False, False)
+    placeholder = b"x" * len(name)
+    hello = hello_of(placeholder.decode() if len(name) < 64 else ".".join(["x" * 63] * 3 + ["x" * (len(name) - 192)]))
+    asked = placeholder if len(name) < 64 else b".".join([b"x" * 63] * 3 + [b"x" * (len(name) - 192)])
+    assert hello.count(asked) == 1
+    wires, told = (Wire(), Wire()), []
+    waiting = handshakes.Handshakes(session.handshakes._interception, SERVER, wires[0].ends[1], wires[1].ends[0],
+                                    lambda *what: told.append(what), told.append)
+    waiting.begin(True, False)
+    wires[0].ends[0].owner = Listener()
+    wires[0].ends[0].send(hello.replace(asked, name))
+    wires[0].run()
+    assert waiting._hello is not None
+    assert waiting._hello.server_name.isprintable()
+    wires[0].ends[0].send(b"\x15\x03\x03\x00\x02\x02\x30")
+    wires[0].run()
+    (failed,) = told
+    assert failed.client
+
+
 def test_a_handshake_that_takes_too_long(tmp_path) -> None:
     wires = Wire(), Wire()
     told: list[object] = []
     interception = handshakes.Interception(contexts.Serving(LEAVES), contexts.reaching(), verification.Store())
-    waiting = handshakes.Handshakes(interception, "pop.example", wires[0].ends[1], wires[1].ends[0],
+    waiting = handshakes.Handshakes(interception, SERVER, wires[0].ends[1], wires[1].ends[0],
                                     lambda *what: pytest.fail("done"), told.append)
     waiting.begin(True, True)
     waiting.give_up("no handshake within 30 s")

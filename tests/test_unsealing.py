@@ -30,7 +30,8 @@ QUIET = [TALK[0], TALK[1], TALK[2], TALK[5], TALK[6]]
 def talk(tmp_path, name: str, version: ssl.TLSVersion, suites: str = "", curve: str = "", said: Wire = ()) -> tuple[Wire, bytes]:
     """What crosses when `TALK`, or something else, is said in TLS, and the keys."""
     keylog = tmp_path / name
-    client, server = contexts.reaching(keylog=str(keylog)), contexts.Serving(LEAVES).of(REAL, "pop.example")
+    client = contexts.reaching(keylog=str(keylog))
+    server = contexts.Serving(LEAVES).of(Address("pop.example", 995), REAL, "").context
     client.minimum_version = client.maximum_version = version
     if suites:
         client.set_ciphers(suites)

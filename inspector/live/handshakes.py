@@ -15,11 +15,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from inspector.formats.tls import TlsHello
+from inspector.live.hello import Hello
 from inspector.live.link import Link
 from inspector.live.sealed import Keylog
 from inspector.live.secure import Refused, Secured, SecureLink
 from inspector.live.upgrade import Upgrade
-from inspector.pdu import Finding
+from inspector.pdu import Address, Finding
 from inspector.starttls import StartTls
 from inspector.text import sanitise
 from inspector.tls.contexts import Serving
@@ -58,20 +60,26 @@ class Leg(NamedTuple):
     """How one side of a session is in TLS."""
 
     secured: Secured
+    shown: bytes
+    """The certificate that the server, or mailspy in its place, has shown, as DER; empty where none was."""
+    name: str
+    """Whom the server, or mailspy in its place, was asked for (SNI); empty if nobody."""
+    offered: tuple[str, ...] = ()
+    """Which protocols the client has offered (ALPN, RFC 7301)."""
     problems: tuple[Problem, ...] = ()
     """What is wrong with what the server has shown."""
 
-    def finding(self, name: str) -> Finding:
+    def finding(self, leg: str) -> Finding:
         """What there is to tell of it."""
-        secured, shown = self.secured, self.secured.chain[:1]
-        names, digest, until = facts_of(shown[0]) if shown else ([], "", "")
+        secured = self.secured
+        names, digest, until = facts_of(self.shown) if self.shown else ([], "", "")
         told = ", ".join([
-            secured.version, secured.cipher, *([f"asks for {secured.name}"] if name == CLIENT and secured.name else []),
-            *([f"certificate for {', '.join(names)}"] if shown else []), f"{secured.duration / 1000:.1f} ms",
+            secured.version, secured.cipher, *([f"asks for {self.name}"] if leg == CLIENT and self.name else []),
+            *([f"certificate for {', '.join(names)}"] if self.shown else []), f"{secured.duration / 1000:.1f} ms",
             *(f"{problem.name}: {problem.detail}" for problem in self.problems)])
-        return Finding("tls", f"{name} leg: {told}", {
-            "leg": name, "name": secured.name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn,
-            "alpn_offered": list(secured.offered),
+        return Finding("tls", f"{leg} leg: {told}", {
+            "leg": leg, "name": self.name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn,
+            "alpn_offered": list(self.offered),
             "names": names, "certificate": digest, "valid_until": until, "resumed": secured.resumed,
             "duration_us": secured.duration,
             "problems": _told(self.problems),
@@ -104,17 +112,20 @@ Done = Callable[[Link, Link, Leg | None, Leg | None], None]
 class Handshakes:
     """Those of one session."""
 
-    def __init__(self, interception: Interception, host: str, client: Link, server: Link,
+    def __init__(self, interception: Interception, whom: Address, client: Link, server: Link,
                  done: Done, failed: Callable[[Failed], None]) -> None:
-        """`failed` is told why there is no TLS, and closes the links.  `host`: whom the server's certificate must be for."""
+        """`failed` is told why there is no TLS, and closes the links.  `whom`: the server, to be proved by its certificate."""
         self._interception = interception
-        self._host = host.rstrip(".")
+        self._whom = Address(whom.host.rstrip("."), whom.port)
         self._client = client
         self._server = server
         self._done: Done | None = done
         self._failed: Callable[[Failed], None] | None = failed
         self._client_secret = False
-        self._hello = b""
+        self._early = b""
+        self._hello: TlsHello | None = None
+        self._leaf = b""
+        """What the client is shown."""
         self._answer: Callable[[], None] | None = None
         self._at_client = False
         """The server's leg is done."""
@@ -122,11 +133,11 @@ class Handshakes:
         self._upgrade: Upgrade | None = None
         self._over = False
 
-    def begin(self, client: bool, server: bool, hello: bytes = b"", answer: Callable[[], None] | None = None) -> None:
-        """Which of the legs are in TLS.  `hello`: what the client has sent of it already; `answer` tells it to begin."""
-        self._client_secret, self._hello, self._answer = client, hello, answer
+    def begin(self, client: bool, server: bool, early: bytes = b"", answer: Callable[[], None] | None = None) -> None:
+        """Which of the legs are in TLS.  `early`: what the client has sent of it already; `answer` tells it to begin."""
+        self._client_secret, self._early, self._answer = client, early, answer
         if server:
-            SecureLink(self._server, self._interception.reaching, self._server_settled, asked_name(self._host))
+            SecureLink(self._server, self._interception.reaching, self._server_settled, asked_name(self._whom.host))
         else:
             self._greet_client()
 
@@ -165,7 +176,7 @@ class Handshakes:
             self._fail(Failed(False, f"{_said(outcome, SERVER)}; does it speak TLS on this port?", outcome.theirs))
             return
         verify = self._interception.verify
-        problems = () if verify == OFF else tuple(self._interception.store.problems(outcome.chain, self._host))
+        problems = () if verify == OFF else tuple(self._interception.store.problems(outcome.chain, self._whom.host))
         self._server = link
         if problems and verify == ON:
             told = [f"{problem.name}: {problem.detail}" for problem in problems]
@@ -173,7 +184,8 @@ class Handshakes:
             reason = sanitise(f"the server's certificate: {'; '.join([*told, *mend, ANYWAY])}")
             self._fail(Failed(False, reason, False, problems))
             return
-        self._server_leg = Leg(outcome, problems)
+        self._server_leg = Leg(outcome, outcome.chain[0] if outcome.chain else b"", asked_name(self._whom.host) or "",
+                               problems=problems)
         self._greet_client()
 
     def _greet_client(self) -> None:
@@ -181,13 +193,23 @@ class Handshakes:
         if not self._client_secret:
             self._finish(self._client, None)
             return
-        secured = self._server.secured if isinstance(self._server, SecureLink) else None
-        real = secured.chain[:1] if secured is not None else ()
-        context = self._interception.serving.of(real[0] if real else None, self._host)
         if self._answer is not None:
             self._answer()
-        SecureLink(self._client, context, self._client_settled, server_side=True, early=self._hello,
+        Hello(self._client, self._hello_came, self._client_gone, self._early)
+
+    def _hello_came(self, octets: bytes, hello: TlsHello | None) -> None:
+        if self._over:
+            return
+        self._hello = hello
+        real = self._server_leg.shown if self._server_leg is not None else None
+        reached = (hello.server_name if hello is not None else "") or self._client.local.host
+        context, self._leaf = self._interception.serving.of(self._whom, real, reached)
+        SecureLink(self._client, context, self._client_settled, server_side=True, early=octets,
                    keep=self._interception.keylog is not None)
+
+    def _client_gone(self, reason: str) -> None:
+        if not self._over:
+            self._fail(Failed(True, f"no TLS with the client: {reason}"))
 
     def _client_settled(self, link: SecureLink, outcome: Secured | Refused) -> None:
         if self._over:
@@ -196,8 +218,9 @@ class Handshakes:
             more = "; it does not know our authority: `mailspy ca install-help`" if outcome.theirs and any(
                 word in outcome.reason for word in UNTRUSTED) else ""
             self._fail(Failed(True, _said(outcome, CLIENT) + more, outcome.theirs))
-        else:
-            self._finish(link, Leg(outcome))
+            return
+        name, offered = (self._hello.server_name, self._hello.alpn) if self._hello is not None else ("", ())
+        self._finish(link, Leg(outcome, b"" if outcome.resumed else self._leaf, name, offered))
 
     def _finish(self, client: Link, leg: Leg | None) -> None:
         done = self._done

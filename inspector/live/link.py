@@ -43,6 +43,10 @@ class Link(Protocol):
     """Which of the owner's connections this is."""
 
     @property
+    def local(self) -> Address:
+        """Our end of it: where the peer has reached us."""
+
+    @property
     def truncated(self) -> bool:
         """In TLS: the peer has ended without saying so, or somebody has cut it off."""
 

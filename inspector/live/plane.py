@@ -264,6 +264,11 @@ class SocketLink:
         self.client = False
 
     @property
+    def local(self) -> Address:
+        """Our end of it."""
+        return Address(*self._socket.getsockname()[:2])
+
+    @property
     def truncated(self) -> bool:
         """There is no TLS here."""
         return False

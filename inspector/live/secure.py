@@ -17,16 +17,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from inspector.formats.tls import peek
 from inspector.live.clock import now
-from inspector.tls.contexts import ASKED
 
 if TYPE_CHECKING:
     from inspector.live.link import Link, Owner
     from inspector.pdu import Address
 
-HELLO: Final = 4_096
-"""Octets of the client's hello that are looked at."""
 RECORD: Final = 65_536
 """Octets that are asked for at a time; OpenSSL gives those of one record."""
 
@@ -43,11 +39,7 @@ class Secured(NamedTuple):
     """What the other side has shown, as DER, its own certificate first."""
     resumed: bool
     duration: int
-    """Microseconds of the handshake."""
-    name: str
-    """Whom the client has asked for (SNI); empty if nobody."""
-    offered: tuple[str, ...]
-    """Which protocols the client has offered (ALPN, RFC 7301); of our own hello none."""
+    """Microseconds of the handshake, from the client's hello on."""
 
 
 class Refused(NamedTuple):
@@ -65,8 +57,8 @@ Settled = Callable[["SecureLink", Secured | Refused], None]
 class SecureLink:
     """One connection in TLS."""
 
-    __slots__ = ("_begun", "_ended", "_ending", "_hello", "_in", "_inner", "_lost", "_out", "_over", "_server_side", "_settled",
-                 "_shaken", "_tls", "client", "failure", "owner", "peer", "records", "secured", "tap", "truncated")
+    __slots__ = ("_begun", "_ended", "_ending", "_in", "_inner", "_lost", "_out", "_over", "_settled", "_shaken", "_tls",
+                 "client", "failure", "owner", "peer", "records", "secured", "tap", "truncated")
 
     def __init__(self, inner: Link, context: ssl.SSLContext, settled: Settled, name: str | None = None,
                  server_side: bool = False, early: bytes = b"", keep: bool = False) -> None:
@@ -99,12 +91,8 @@ class SecureLink:
         """Those of the handshake: whether we sent them, octets, when."""
         self.tap: Callable[[bool, bytes], None] | None = None
         """Is told of the records that come, and of those that are about to be sent (True)."""
-        self._server_side = server_side
-        self._hello = b""
-        """The beginning of what the client has sent."""
         if early:
             self._tell(False, early)
-            self._look(early)
             self._in.write(early)
         if early or not server_side:
             self._shake()
@@ -122,7 +110,6 @@ class SecureLink:
         if self._shaken:
             self._read()
         else:
-            self._look(data)
             self._shake()
 
     def ended(self, _: bool) -> None:
@@ -153,11 +140,6 @@ class SecureLink:
 
     # The handshake
 
-    def _look(self, data: bytes) -> None:
-        """Keeps the client's hello."""
-        if self._server_side and len(self._hello) < HELLO:
-            self._hello += data[:HELLO]
-
     def _shake(self) -> None:
         if self._over:
             return
@@ -173,10 +155,9 @@ class SecureLink:
         self._flush()
         self._shaken = True
         self._inner.pause()
-        tls, hello, self._hello = self._tls, peek(self._hello), b""
+        tls = self._tls
         self.secured = Secured(tls.version() or "", (tls.cipher() or ("",))[0], tls.selected_alpn_protocol() or "", _chain(tls),
-                               bool(tls.session_reused), now() - self._begun,
-                               str(tls.server_hostname or getattr(tls, ASKED, "")), hello.alpn if hello is not None else ())
+                               bool(tls.session_reused), now() - self._begun)
         self._settle(self.secured)
 
     def _refused(self, reason: str, theirs: bool) -> None:
@@ -241,6 +222,11 @@ class SecureLink:
             self.tap(sent, data)
         elif self.records is not None:
             self.records.append((sent, data, now()))
+
+    @property
+    def local(self) -> Address:
+        """Our end of it."""
+        return self._inner.local
 
     @property
     def backlog(self) -> int:

@@ -273,8 +273,9 @@ class Service:
 
         handshakes = self._handshakes(route, client, server, done, failed)
         self._switching[relay] = handshakes
-        if not both:
-            server.pause()
+        # What either side says from here on is its TLS, or breaks it: nobody but TLS reads it.
+        client.pause()
+        server.pause()
         handshakes.begin(True, both, gate.hello, answer if both else None)
 
     def _sealed(self, relay: Relay, client: Link) -> SealedCapture | None:
@@ -287,7 +288,7 @@ class Service:
     def _handshakes(self, route: Route, client: Link, server: Link, done: Done, failed: Callable[[Failed], None]) -> Handshakes:
         """Those of a session, within the time that they have."""
         assert self._interception is not None
-        handshakes = Handshakes(self._interception, route.host, client, server, done, failed)
+        handshakes = Handshakes(self._interception, Address(route.host, route.port), client, server, done, failed)
         seconds = self.settings.connect_timeout
         self._securing[handshakes] = self.reactor.callLater(seconds, handshakes.give_up, f"no handshake within {seconds:g} s")
         return handshakes

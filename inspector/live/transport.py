@@ -143,6 +143,13 @@ class TwistedLink(protocol.Protocol):
         self.peer = Address(host.host, host.port)
         self._ready(self)
 
+    @property
+    def local(self) -> Address:
+        """Our end of it."""
+        transport: Any = self.transport
+        host = transport.getHost()
+        return Address(host.host, host.port)
+
     def dataReceived(self, data: bytes) -> None:
         if self.owner is not None:
             self.owner.received(self.client, data)

@@ -15,53 +15,55 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from inspector.errors import OptionError
+from inspector.pdu import Address
 from inspector.tls.leaf import Leaves
 
 CONTEXTS: Final = 100
 """Contexts that are kept."""
-ASKED: Final = "asked"
-"""The attribute of a connection that tells whom its client has asked for."""
 OLD_CIPHERS: Final = "ALL:@SECLEVEL=0"
 """For `legacy`: what TLS 1.0 and 1.1 need."""
 
 
+class Shown(NamedTuple):
+    """With what a client is served."""
+
+    context: ssl.SSLContext
+    leaf: bytes
+    """The certificate that it is shown, as DER."""
+
+
 class Serving:
-    """Contexts for the clients' side, one for each leaf, so that sessions can be resumed."""
+    """Contexts for the clients' side, one for each server and leaf: sessions can be resumed with the same, and with no other."""
 
     def __init__(self, leaves: Leaves, legacy: bool = False, keylog: str | None = None) -> None:
         self._leaves = leaves
         self._legacy = legacy
         self._keylog = keylog
-        self._contexts: OrderedDict[x509.Certificate, ssl.SSLContext] = OrderedDict()
+        self._contexts: OrderedDict[tuple[Address, x509.Certificate], Shown] = OrderedDict()
 
-    def of(self, real: bytes | None, name: str) -> ssl.SSLContext:
-        """The context that shows the leaf for a server's certificate (DER), asked for by that name; where the client's own words
-        (SNI) ask for another name, its leaf."""
-        leaf = self._leaves.of(real, name)
-        context = self._contexts.get(leaf)
-        if context is None:
-            context = self._contexts[leaf] = self._make(leaf, real, name)
+    def of(self, server: Address, real: bytes | None, reached: str) -> Shown:
+        """What stands for a server with that certificate (DER; None for none), for a client that has reached us under that name
+        or address."""
+        leaf = self._leaves.of(real, server.host, reached)
+        shown = self._contexts.get((server, leaf))
+        if shown is None:
+            shown = self._contexts[server, leaf] = self._make(leaf)
             if len(self._contexts) > CONTEXTS:
                 self._contexts.popitem(last=False)
-        return context
+        else:
+            self._contexts.move_to_end((server, leaf))
+        return shown
 
-    def _make(self, leaf: x509.Certificate, real: bytes | None, name: str) -> ssl.SSLContext:
+    def _make(self, leaf: x509.Certificate) -> Shown:
         context = _plain(ssl.PROTOCOL_TLS_SERVER, self._legacy, self._keylog)
         self._load(context, leaf)
-
-        def choose(connection: ssl.SSLObject | ssl.SSLSocket, asked: str | None, _: ssl.SSLContext) -> None:
-            setattr(connection, ASKED, asked or "")
-            if asked and asked != name:
-                connection.context = self.of(real, asked)
-
-        context.sni_callback = choose
-        return context
+        return Shown(context, leaf.public_bytes(Encoding.DER))
 
     def _load(self, context: ssl.SSLContext, leaf: x509.Certificate) -> None:
         key = self._leaves.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

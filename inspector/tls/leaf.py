@@ -1,7 +1,8 @@
 """Certificates that look like a server's, signed by the authority of this installation.
 
-Rules.  A leaf copies names and validity of the certificate that the server has shown; its key is made for the run, kept in memory
-only, and never the authority's.
+Rules.  A leaf copies names and validity of the certificate that the server has shown; a client that has reached mailspy under a
+name that is not among them finds it added, for it must be able to verify whom it talks to.  The key is made for the run, kept in
+memory only, and never the authority's.
 
 Knows X.509 (RFC 5280, RFC 6125).  Must not know connections.
 """
@@ -12,7 +13,8 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -36,27 +38,32 @@ class Leaves:
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
-        self._cached: OrderedDict[tuple[bytes, str], x509.Certificate] = OrderedDict()
+        self._cached: OrderedDict[tuple[bytes, str, str], x509.Certificate] = OrderedDict()
         self.key = ec.generate_private_key(ec.SECP256R1())
         """That of all leaves."""
 
-    def of(self, real: bytes | None, name: str) -> x509.Certificate:
-        """The leaf that stands for a server's certificate (DER), which was asked for by that name (SNI; empty if by none).
+    def of(self, real: bytes | None, host: str, reached: str = "") -> x509.Certificate:
+        """The leaf that stands for a server's certificate (DER), and for the name or address under which a client has reached us.
 
-        Without a certificate, or with one that cannot be read, it is for the name alone.
+        Without a certificate, or with one that cannot be read, it stands for the server's `host`.
         """
-        wanted = (real or b"", name)
+        read = _read(real)
+        copied = _copied(read) if read is not None else _plain(host)
+        also = reached if _is_name(reached) and not covered(copied.names, reached) else ""
+        wanted = (real or b"") if read is not None else b"", "" if read is not None else host, also
         leaf = self._cached.get(wanted)
         if leaf is None:
-            leaf = self._cached[wanted] = self._make(_read(real), name)
+            leaf = self._cached[wanted] = self._make(copied, also)
             if len(self._cached) > CACHED:
                 self._cached.popitem(last=False)
         else:
             self._cached.move_to_end(wanted)
         return leaf
 
-    def _make(self, real: x509.Certificate | None, name: str) -> x509.Certificate:
-        subject, names, begin, end = _copied(real) if real is not None else _plain(name)
+    def _make(self, copied: Copied, also: str) -> x509.Certificate:
+        subject, names, begin, end = copied
+        if also:
+            names = [*names, _general(also)]
         authority = self._authority
         issuer = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(authority.certificate.subject)
@@ -71,9 +78,16 @@ class Leaves:
         return builder.sign(authority.key, hashes.SHA256())
 
 
-_Copied = tuple[x509.Name, Sequence[x509.GeneralName], datetime, datetime]
+class Copied(NamedTuple):
+    """What a leaf takes over."""
+
+    subject: x509.Name
+    names: Sequence[x509.GeneralName]
+    begin: datetime
+    end: datetime
 
 
+@lru_cache(maxsize=100)
 def _read(real: bytes | None) -> x509.Certificate | None:
     if not real:
         return None
@@ -85,7 +99,8 @@ def _read(real: bytes | None) -> x509.Certificate | None:
     return certificate
 
 
-def _copied(real: x509.Certificate) -> _Copied:
+@lru_cache(maxsize=100)
+def _copied(real: x509.Certificate) -> Copied:
     """Subject, names and validity of a certificate.  Raises ValueError where it is malformed."""
     try:
         found = real.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -95,21 +110,48 @@ def _copied(real: x509.Certificate) -> _Copied:
     if not names:
         names = [x509.DNSName(str(one.value)) for one in real.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
                  if _is_host(str(one.value))]
-    return real.subject, names, real.not_valid_before_utc, real.not_valid_after_utc
+    return Copied(real.subject, names, real.not_valid_before_utc, real.not_valid_after_utc)
 
 
-def _plain(name: str) -> _Copied:
+def _plain(name: str) -> Copied:
     """The same for a name alone."""
     now = datetime.now(UTC).replace(microsecond=0)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME] or "mailspy")])
-    names: list[x509.GeneralName] = []
+    return Copied(subject, [_general(name)] if _is_name(name) else [], now - EARLIER, now + timedelta(DAYS))
+
+
+def covered(names: Sequence[x509.GeneralName], wanted: str) -> bool:
+    """Whether a name or an address is one of those in a certificate (RFC 6125 §6.4: `*` stands for one label, the first)."""
+    return bool(_forms(wanted).intersection(str(one.value).lower() for one in names))
+
+
+def _forms(wanted: str) -> set[str]:
+    """How a certificate may write it."""
+    address = _address(wanted)
+    if address is not None:
+        return {str(address)}
+    name = wanted.lower().rstrip(".")
+    return {name, f"*.{name.partition('.')[2]}"}
+
+
+def _general(name: str) -> x509.GeneralName:
+    """A name or an address as certificates have it."""
+    address = _address(name)
+    return x509.IPAddress(address) if address is not None else x509.DNSName(name.rstrip("."))
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        names.append(x509.IPAddress(ipaddress.ip_address(name)))
+        return ipaddress.ip_address(name)
     except ValueError:
-        if _is_host(name):
-            names.append(x509.DNSName(name))
-    return subject, names, now - EARLIER, now + timedelta(DAYS)
+        return None
+
+
+def _is_name(name: str) -> bool:
+    """Whether that is a host's name, or an address."""
+    return _address(name) is not None or (_is_host(name) and "*" not in name and not name.startswith("."))
 
 
 def _is_host(name: str) -> bool:
-    return bool(name) and name.isascii() and all(letter.isalnum() or letter in "-._*" for letter in name)
+    """The same for what a certificate may have, `*` included."""
+    return 0 < len(name) <= 253 and name.isascii() and all(letter.isalnum() or letter in "-._*" for letter in name)
