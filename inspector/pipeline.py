@@ -543,6 +543,11 @@ class Inspector:
         except Exception as error:
             self._degrade(error)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether an end now would cut something short."""
+        return self.session is not None and not self.flow.closed and self.session.unfinished
+
     def end(self, direction: Direction, time: int) -> bool:
         """One direction is over (FIN).  True when the flow is."""
         self.read_run()

@@ -222,8 +222,17 @@ class Session:
         del self.client.session, self.server.session
         self.sink = self.message = self.gate = None
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether an end now would cut something short: a message, a line, an exchange."""
+        return self.message is not None or bool(self.client.buffer or self.client.held or self.server.buffer or self._due())
+
+    def _due(self) -> list[str]:
+        """Commands whose replies are still to come; QUIT may do without."""
+        return [exchange.verb for exchange in self.pending if exchange.command is not None and exchange.verb != "QUIT"]
+
     def _told_due(self) -> None:
-        due = [exchange.verb for exchange in self.pending if exchange.command is not None and exchange.verb != "QUIT"]
+        due = self._due()
         if due and not self._cut and (self.unveiled or not self.tls):
             more = f" and {len(due) - 1} more" if due[1:] else ""
             self.anomaly("truncated", f"no reply came to {due[0] or 'an unknown command'}{more}")

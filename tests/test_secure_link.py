@@ -193,17 +193,44 @@ def test_an_end_without_a_word_is_passed_on_as_such() -> None:
     assert pair.server.truncated
 
 
-def test_clear_text_after_the_end_is_nobodys() -> None:
-    """T09: close_notify, then octets in the clear on the same connection (CVE-2026-45185)."""
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("trailing", [b"MAIL FROM:<x@y>\r\n", b"\x17\x03\x03\x00\x20" + bytes(32)])
+def test_octets_after_the_end_are_nobodys(together: bool, trailing: bytes) -> None:
+    """T09: close_notify, then octets on the same connection (CVE-2026-45185): the session is over, and they fill no memory."""
     pair = Pair()
     pair.client.send(b"DATA\r\n")
     pair.client._notify()
-    pair.wire.ends[0].sent.append(b"MAIL FROM:<x@y>\r\n")
+    if together:
+        pair.wire.ends[0].sent[-1] += trailing
     pair.wire.run()
-    pair.wire.ends[0].sent.append(b"QUIT\r\n")
-    pair.wire.run()
+    for _ in range(3):
+        pair.wire.ends[0].sent.append(trailing)
+        pair.wire.run()
     assert pair.listeners[False].data == b"DATA\r\n"
+    assert pair.listeners[False].told == ["ended", "broken"]
+    assert pair.server.failure == "octets came after the end of TLS (close_notify)"
+    assert pair.server._in.pending == 0
+
+
+def test_a_second_alert_is_nothing() -> None:
+    pair = Pair()
+    pair.client._notify()
+    pair.wire.ends[0].sent.append(b"\x15\x03\x03\x00\x13" + bytes(19))
+    pair.wire.run()
     assert pair.listeners[False].told == ["ended"]
+    pair.server.send(b"+OK\r\n")
+    pair.wire.run()
+    assert pair.listeners[True].data == b"+OK\r\n"
+
+
+def test_a_peer_that_complains_of_being_cut_off_has_ended() -> None:
+    """OpenSSL answers an end without close_notify by an alert; it is we who have passed it on."""
+    pair = Pair()
+    pair.client.end(truncated=True)
+    pair.wire.run()
+    pair.wire.ends[1].sent.append(b"\x17\x03\x03\x00\x13" + bytes(19))
+    pair.wire.run()
+    assert pair.listeners[True].told == ["ended"]
 
 
 def test_names_without_end_fill_no_memory() -> None:
@@ -505,20 +532,20 @@ def test_a_client_that_leaves_before_its_hello_is_whole() -> None:
         assert heard(octets) == ([], ["the connection was closed in the middle of the handshake"])
 
 
-@pytest.mark.parametrize("name", [b"a\x00b", b"\xff\xfe", b"*", b"[/red]", b"a" * 254, b"../../x", b"\x1b[2J"])
+@pytest.mark.parametrize("name", [b"a\x00b", b"\xff\xfe", b"*", b"[/red]", b"a" * 240, b"../../x", b"\x1b[2J"])
 def test_hostile_names_are_served_and_shown_harmlessly(tmp_path, name: bytes) -> None:
     """T12: whatever is asked for, nothing of ours breaks, and it is told in letters that are safe."""
     session = Session(tmp_path, False, False)
-    placeholder = b"x" * len(name)
-    hello = hello_of(placeholder.decode() if len(name) < 64 else ".".join(["x" * 63] * 3 + ["x" * (len(name) - 192)]))
-    asked = placeholder if len(name) < 64 else b".".join([b"x" * 63] * 3 + [b"x" * (len(name) - 192)])
-    assert hello.count(asked) == 1
+    name += b".host.example"
+    usual = b".".join([b"x" * 60] * 4)[:len(name) - 13] + b".host.example"
+    hello = hello_of(usual.decode())
+    assert hello.count(usual) == 1
     wires, told = (Wire(), Wire()), []
     waiting = handshakes.Handshakes(session.handshakes._interception, SERVER, wires[0].ends[1], wires[1].ends[0],
                                     lambda *what: told.append(what), told.append)
     waiting.begin(True, False)
     wires[0].ends[0].owner = Listener()
-    wires[0].ends[0].send(hello.replace(asked, name))
+    wires[0].ends[0].send(hello.replace(usual, name))
     wires[0].run()
     assert waiting._hello is not None
     assert waiting._hello.server_name.isprintable()

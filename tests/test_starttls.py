@@ -227,6 +227,29 @@ def test_a_reply_to_another_command() -> None:
     assert live.reply == b"220 go\r\n"
 
 
+@pytest.mark.parametrize(("said", "client", "told"), [
+    ((b"CMAIL FROM:<a@b>\r\n", b"S250 ok\r\n", b"CRCPT TO:<c@d>\r\n", b"S250 ok\r\n", b"CDATA\r\n", b"S354 go\r\n",
+      b"CSubject: x\r\n\r\nhalf"), True, True),
+    ((b"CMAIL FROM:<a@b>\r\n",), False, True),
+    ((b"CMAIL FR",), True, True),
+    ((b"CQUIT\r\n",), False, False), ((b"CQUIT\r\n", b"S221 bye\r\n"), False, False), ((), True, False)])
+def test_a_leg_that_is_cut_off(said: tuple[bytes, ...], client: bool, told: bool, tmp_path) -> None:
+    """T10: an end that TLS does not vouch for is passed on as one, and told where it cuts something short."""
+    capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
+    live = Live("smtp", FOLLOW, capture).play(*MAIL, *said)
+    live.inner[not client].truncated = True
+    live.relay.ended(client)
+    live.relay.ended(not client)
+    capture.close()
+    assert [line for line in live.told if line.startswith("tls_truncated")] == (
+        [f"tls_truncated {'client' if client else 'server'} leg: it ended in the middle of the session, and TLS did not say so: "
+         "somebody may have cut it off"] if told else [])
+    heard, pipeline = listener()
+    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
+    pipeline.finish()
+    assert heard.told == live.told
+
+
 def test_starttls_in_tls_is_not_followed() -> None:
     live = Live("smtp", FOLLOW).play(*MAIL, b"CSTARTTLS\r\n", b"S220 again\r\n")
     assert live.inner[1].sent.endswith(b"STARTTLS\r\n")

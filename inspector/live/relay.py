@@ -150,12 +150,16 @@ class Relay:
             self._client_ended = True
         else:
             self._server_ended = True
+        source, target = (self.client, self.server) if client else (self.server, self.client)
+        if source is not None and source.truncated and self.inspector.unfinished:
+            leg = "client" if client else "server"
+            self.note([Finding("tls_truncated", f"{leg} leg: it ended in the middle of the session, and TLS did not say so: "
+                               "somebody may have cut it off", {"leg": leg}, "medium")])
         time = now()
         direction = C2S if client else S2C
         if self._capture is not None:
             self._capture.end(self.inspector.flow, direction, time)
         self._told = self.inspector.end(direction, time)
-        source, target = (self.client, self.server) if client else (self.server, self.client)
         if self._told and not (target is not None and target.backlog):
             self._done(_close)
         elif target is not None:

@@ -27,6 +27,11 @@ RECORD: Final = 65_536
 """Octets that are asked for at a time; OpenSSL gives those of one record."""
 
 
+ALERT: Final = b"\x15"
+"""How the record of an alert begins."""
+TRAILING: Final = "octets came after the end of TLS (close_notify)"
+
+
 class Secured(NamedTuple):
     """What was agreed on."""
 
@@ -57,7 +62,7 @@ Settled = Callable[["SecureLink", Secured | Refused], None]
 class SecureLink:
     """One connection in TLS."""
 
-    __slots__ = ("_begun", "_ended", "_ending", "_in", "_inner", "_lost", "_out", "_over", "_settled", "_shaken", "_tls",
+    __slots__ = ("_begun", "_cut", "_ended", "_ending", "_in", "_inner", "_lost", "_out", "_over", "_settled", "_shaken", "_tls",
                  "client", "failure", "owner", "peer", "records", "secured", "tap", "truncated")
 
     def __init__(self, inner: Link, context: ssl.SSLContext, settled: Settled, name: str | None = None,
@@ -75,6 +80,8 @@ class SecureLink:
         """The other side sends nothing more."""
         self._ending = False
         """We do not either."""
+        self._cut = False
+        """Nor have we said so in TLS."""
         self._over = False
         self.secured: Secured | None = None
         self._lost = False
@@ -104,6 +111,9 @@ class SecureLink:
 
     def received(self, _: bool, data: bytes) -> None:
         """Records."""
+        if self._ended:
+            self._trail(data)
+            return
         if self.tap is not None or self.records is not None:
             self._tell(False, data)
         self._in.write(data)
@@ -193,14 +203,31 @@ class SecureLink:
                 ended = not data
         if whole := pieces[0] if len(pieces) == 1 else b"".join(pieces):
             self.owner.received(self.client, whole)
-        if failure and not self._over:
-            self._over, self.failure = True, failure
-            self._flush()
-            self._told_break()
-        elif ended and not self._over:
-            self._told_end()
+        if not self._over and (ended or failure):
+            self._stop(failure)
         if not self._over:
             self._flush()
+
+    def _stop(self, failure: str) -> None:
+        """Nothing more is read."""
+        if failure and not self._cut:
+            self._fail(failure)
+            return
+        # Where we have cut it off, as the other side of the relay was, the failure is that it complains of that.
+        self.truncated = self.truncated or bool(failure)
+        self._told_end()
+        if trailing := self._in.read():
+            self._trail(trailing)
+
+    def _trail(self, data: bytes) -> None:
+        """Octets after the end of TLS, which are nobody's; alerts are nothing."""
+        if data[:1] != ALERT and not self._over:
+            self._fail(TRAILING)
+
+    def _fail(self, failure: str) -> None:
+        self._over, self.failure = True, failure
+        self._flush()
+        self._told_break()
 
     def _told_end(self) -> None:
         self._ended = True
@@ -267,7 +294,7 @@ class SecureLink:
     def end(self, truncated: bool = False) -> None:
         """Half-close: close_notify, then FIN; the FIN alone where the other side of the relay was cut off."""
         if truncated:
-            self._ending = True
+            self._ending = self._cut = True
         self._notify()
         self._inner.end()
 

@@ -35,9 +35,8 @@ def command() -> list[str]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The checkout importable, no settings of the user's own."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")])
-    return os.environ | {"PYTHONPATH": path} | dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home))
+    """No settings of the user's own.  What runs is what is installed, in its form."""
+    return os.environ | dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home))
 
 
 class Run:

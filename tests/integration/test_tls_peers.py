@@ -179,6 +179,74 @@ def test_a_server_that_injects(tmp_path: Path) -> None:
     assert [event["leg"] for event in run.events("tls_failed")] == ["server"]
 
 
+class Slow(threading.Thread):
+    """A POP3 server that agrees to STLS, and takes its time before it begins."""
+
+    def __init__(self, pair: tuple[Path, Path]) -> None:
+        super().__init__(daemon=True)
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(*pair)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(20)
+        self.port = self._listening.getsockname()[1]
+        self.agreed, self.go_on = threading.Event(), threading.Event()
+        self.heard = b""
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError), self._listening, self._listening.accept()[0] as connection:
+            connection.settimeout(10)
+            connection.sendall(b"+OK ready\r\n")
+            assert connection.recv(100) == b"STLS\r\n"
+            connection.sendall(b"+OK go\r\n")
+            self.agreed.set()
+            self.go_on.wait(10)
+            with self._context.wrap_socket(connection, server_side=True) as end:
+                while data := end.recv(1_000):
+                    self.heard += data
+                    end.sendall(b"+OK\r\n")
+
+
+@pytest.mark.parametrize("transport", ["epoll", "twisted"])
+@pytest.mark.parametrize("eager", [True, False])
+def test_what_a_client_says_while_the_servers_handshake_is_under_way(pair: tuple[Path, Path], tmp_path: Path, eager: bool,
+                                                                     transport: str) -> None:
+    """T01, T03: its hello is for TLS, whenever it comes; clear text is for nobody, and ends the session."""
+    server = Slow(pair)
+    with proxy(tmp_path, "pop3", f"pop3://127.0.0.1:{server.port}", "--upstream-ca", str(pair[0]), "--transport",
+               transport) as run, socket.create_connection(("127.0.0.1", run.port), 10) as connection:
+        assert connection.recv(100) == b"+OK ready\r\n"
+        connection.sendall(b"STLS\r\n")
+        server.agreed.wait(10)
+        time.sleep(0.2)  # until mailspy has read what the server says, of which nothing is seen outside
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        end = ssl.create_default_context(cafile=str(run.ca)).wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+        connection.sendall(outgoing.read() if eager else b"USER natkin\r\n")
+        time.sleep(0.2)
+        server.go_on.set()
+        assert connection.recv(8) == b"+OK go\r\n"
+        if eager:
+            while True:
+                try:
+                    end.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    incoming.write(connection.recv(65_536))
+            end.write(b"NOOP\r\n")
+            connection.sendall(outgoing.read())
+            assert connection.recv(1_000)
+        else:
+            with contextlib.suppress(ConnectionResetError):
+                while data := connection.recv(1_000):
+                    assert data[:1] == b"\x15", "something else than an alert"
+    server.join(10)
+    assert server.heard == (b"NOOP\r\n" if eager else b"")
+    assert bool(run.events("tls_failed")) is not eager
+    assert_replay_is_live(run)
+
+
 @pytest.mark.parametrize("listening", ["smtp", "smtp+starttls", "smtps", "smtp+plain"])
 def test_a_server_that_refuses_is_not_spoken_to(tmp_path: Path, listening: str) -> None:
     """A leg that is to be in TLS never falls back."""
