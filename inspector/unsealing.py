@@ -1,9 +1,9 @@
 """TLS records into what they hold, with the keys of the session: TLS 1.2 and 1.3, suites with AEAD.
 
-Rules.  Whether it can be done is known with the client's hello; until then the octets are kept.  A record that does not open ends
-it for good: nothing is guessed.  What is not whole yet waits, a record at most.
+Rules.  Whether it can be done is known with the client's hello; until then the octets are kept, so many of them.  A record that
+does not open ends it for good: nothing is guessed.  What is not whole yet waits, a record at most.
 
-Knows RFC 8446, RFC 5246, RFC 5288, RFC 7905.  Must not know mail, nor where keys come from.
+Knows RFC 8446, RFC 5246, RFC 5288, RFC 6655, RFC 7905.  Must not know mail, nor where keys come from.
 """
 
 from __future__ import annotations
@@ -20,12 +20,19 @@ LONGEST: Final = 16_384 + 2_048
 """Octets of a record."""
 LONGEST_HANDSHAKE: Final = 1 << 18
 """Octets of handshake messages that are not whole."""
+LONGEST_WAIT: Final = 1 << 19
+"""Octets that are kept until the client's hello is whole."""
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA = 20, 21, 22, 23
 CLIENT_HELLO, SERVER_HELLO, FINISHED, KEY_UPDATE = 1, 2, 20, 24
 _SUPPORTED_VERSIONS: Final = 43
 _TLS_1_2, _TLS_1_3 = 0x0303, 0x0304
 _RETRY: Final = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 """The random of a HelloRetryRequest (RFC 8446 §4.1.3)."""
+
+
+GCM, CCM, CCM_8, CHACHA = "gcm", "ccm", "ccm_8", "chacha"
+TAGS: Final = {CCM_8: 8}
+"""Octets with which a record is authenticated, where they are not 16."""
 
 
 class Suite(NamedTuple):
@@ -35,13 +42,21 @@ class Suite(NamedTuple):
     key: int
     """Octets of its keys."""
     digest: str
-    chacha: bool = False
+    aead: str = GCM
+    """How it seals: one of the words above."""
+
+    @property
+    def tag(self) -> int:
+        """Octets that a record is longer for being sealed."""
+        return TAGS.get(self.aead, 16)
 
 
 SUITES: Final = {
     0x1301: Suite("TLS_AES_128_GCM_SHA256", 16, "sha256"),
     0x1302: Suite("TLS_AES_256_GCM_SHA384", 32, "sha384"),
-    0x1303: Suite("TLS_CHACHA20_POLY1305_SHA256", 32, "sha256", True),
+    0x1303: Suite("TLS_CHACHA20_POLY1305_SHA256", 32, "sha256", CHACHA),
+    0x1304: Suite("TLS_AES_128_CCM_SHA256", 16, "sha256", CCM),
+    0x1305: Suite("TLS_AES_128_CCM_8_SHA256", 16, "sha256", CCM_8),
     0x009C: Suite("AES128-GCM-SHA256", 16, "sha256"),
     0x009D: Suite("AES256-GCM-SHA384", 32, "sha384"),
     0x009E: Suite("DHE-RSA-AES128-GCM-SHA256", 16, "sha256"),
@@ -50,9 +65,21 @@ SUITES: Final = {
     0xC02C: Suite("ECDHE-ECDSA-AES256-GCM-SHA384", 32, "sha384"),
     0xC02F: Suite("ECDHE-RSA-AES128-GCM-SHA256", 16, "sha256"),
     0xC030: Suite("ECDHE-RSA-AES256-GCM-SHA384", 32, "sha384"),
-    0xCCA8: Suite("ECDHE-RSA-CHACHA20-POLY1305", 32, "sha256", True),
-    0xCCA9: Suite("ECDHE-ECDSA-CHACHA20-POLY1305", 32, "sha256", True),
-    0xCCAA: Suite("DHE-RSA-CHACHA20-POLY1305", 32, "sha256", True),
+    0xC09C: Suite("AES128-CCM", 16, "sha256", CCM),
+    0xC09D: Suite("AES256-CCM", 32, "sha256", CCM),
+    0xC09E: Suite("DHE-RSA-AES128-CCM", 16, "sha256", CCM),
+    0xC09F: Suite("DHE-RSA-AES256-CCM", 32, "sha256", CCM),
+    0xC0A0: Suite("AES128-CCM8", 16, "sha256", CCM_8),
+    0xC0A1: Suite("AES256-CCM8", 32, "sha256", CCM_8),
+    0xC0A2: Suite("DHE-RSA-AES128-CCM8", 16, "sha256", CCM_8),
+    0xC0A3: Suite("DHE-RSA-AES256-CCM8", 32, "sha256", CCM_8),
+    0xC0AC: Suite("ECDHE-ECDSA-AES128-CCM", 16, "sha256", CCM),
+    0xC0AD: Suite("ECDHE-ECDSA-AES256-CCM", 32, "sha256", CCM),
+    0xC0AE: Suite("ECDHE-ECDSA-AES128-CCM8", 16, "sha256", CCM_8),
+    0xC0AF: Suite("ECDHE-ECDSA-AES256-CCM8", 32, "sha256", CCM_8),
+    0xCCA8: Suite("ECDHE-RSA-CHACHA20-POLY1305", 32, "sha256", CHACHA),
+    0xCCA9: Suite("ECDHE-ECDSA-CHACHA20-POLY1305", 32, "sha256", CHACHA),
+    0xCCAA: Suite("DHE-RSA-CHACHA20-POLY1305", 32, "sha256", CHACHA),
 }
 """By number; as OpenSSL names them."""
 
@@ -84,7 +111,7 @@ class Lane:
 class Unsealing:
     """One connection in TLS."""
 
-    __slots__ = ("_keys", "_lanes", "_random", "_secrets", "_suite", "_version", "raw", "state")
+    __slots__ = ("_kept", "_keys", "_lanes", "_random", "_secrets", "_suite", "_version", "raw", "state")
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
@@ -96,6 +123,8 @@ class Unsealing:
         self.state = WAITING
         self.raw: list[tuple[bool, bytes, int]] = []
         """What came while it was not known whether it can be read."""
+        self._kept = 0
+        """Octets of it."""
 
     @property
     def agreed(self) -> tuple[str, str]:
@@ -106,15 +135,21 @@ class Unsealing:
     def feed(self, client: bool, data: bytes, time: int) -> bytes:
         """The octets that come out of a segment; `state` says how it stands then."""
         if self.state is WAITING:
-            self.raw.append((client, data, time))
+            self._keep(client, data, time)
         lane = self._lanes[client]
         out: list[bytes] = []
         try:
             for header, body in _records(lane, data):
                 self._record(client, lane, header, body, out)
+            if self.state is WAITING and self._kept > LONGEST_WAIT:
+                raise SealedError
         except (SealedError, ValueError, IndexError, KeyError):
             self.state = HOPELESS if self.state is WAITING else BROKEN
         return b"".join(out)
+
+    def _keep(self, client: bool, data: bytes, time: int) -> None:
+        self.raw.append((client, data, time))
+        self._kept += len(data)
 
     def _record(self, client: bool, lane: Lane, header: bytes, body: bytes, out: list[bytes]) -> None:
         kind = header[0]
@@ -183,8 +218,8 @@ class Unsealing:
         lane.next = following
 
     def _open_1_2(self, suite: Suite, random: bytes) -> None:
-        """RFC 5246 §6.3, RFC 5288 §3, RFC 7905 §2."""
-        iv = 12 if suite.chacha else 4
+        """RFC 5246 §6.3, RFC 5288 §3, RFC 6655 §3, RFC 7905 §2."""
+        iv = 12 if suite.aead is CHACHA else 4
         seed = b"key expansion" + random + self._random
         block = _prf(self._secrets["CLIENT_RANDOM"], seed, 2 * (suite.key + iv), suite.digest)
         for client in (True, False):
@@ -240,9 +275,11 @@ def _chosen(extensions: bytes) -> int:
 
 
 def _cipher(key: bytes, suite: Suite) -> Any:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+    from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 
-    return ChaCha20Poly1305(key) if suite.chacha else AESGCM(key)
+    if suite.aead in (CCM, CCM_8):
+        return AESCCM(key, suite.tag)
+    return ChaCha20Poly1305(key) if suite.aead is CHACHA else AESGCM(key)
 
 
 def _decrypted(cipher: Any, nonce: bytes, body: bytes, beside: bytes) -> bytes:
@@ -279,11 +316,11 @@ def _sealed_1_2(key: bytes, salt: bytes, suite: Suite) -> Open:
 
     def opened(header: bytes, body: bytes) -> tuple[int, bytes]:
         nonlocal number
-        if suite.chacha:
+        if suite.aead is CHACHA:
             nonce = (int.from_bytes(salt, "big") ^ number).to_bytes(12, "big")
         else:
             nonce, body = salt + body[:8], body[8:]
-        beside = number.to_bytes(8, "big") + header[:3] + max(0, len(body) - 16).to_bytes(2, "big")
+        beside = number.to_bytes(8, "big") + header[:3] + max(0, len(body) - suite.tag).to_bytes(2, "big")
         number += 1
         return header[0], _decrypted(cipher, nonce, body, beside)
 

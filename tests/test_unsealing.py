@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pytest
 from dialogue import Witness
+from OpenSSL import SSL
 from test_authority import server_certificate
 
 from inspector.keylog import Keys
@@ -16,7 +18,7 @@ from inspector.pipeline import Pipeline
 from inspector.segment import Gap, Opened, Secrets, Segment
 from inspector.tls import authority, contexts
 from inspector.tls.leaf import Leaves
-from inspector.unsealing import BROKEN, HOPELESS, READABLE, SUITES, WAITING, Unsealing, hello_of
+from inspector.unsealing import BROKEN, HOPELESS, LONGEST_WAIT, READABLE, SUITES, WAITING, Unsealing, hello_of
 
 REAL = server_certificate(["pop.example"])
 LEAVES = Leaves(authority.make())
@@ -33,11 +35,13 @@ def talk(tmp_path, name: str, version: ssl.TLSVersion, suites: str = "", curve: 
     client = contexts.reaching(keylog=str(keylog))
     server = contexts.Serving(LEAVES).of(Address("pop.example", 995), REAL, "").context
     client.minimum_version = client.maximum_version = version
-    if suites:
-        client.set_ciphers(suites)
-    if curve:
+    if suites or curve:
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         contexts.Serving(LEAVES)._load(server, LEAVES.of(REAL, "pop.example"))
+    if suites:
+        for one in (client, server):
+            one.set_ciphers(f"{suites}:@SECLEVEL=0")
+    if curve:
         server.set_ecdh_curve(curve)
     coming = {True: ssl.MemoryBIO(), False: ssl.MemoryBIO()}
     going = {True: ssl.MemoryBIO(), False: ssl.MemoryBIO()}
@@ -72,7 +76,8 @@ def talk(tmp_path, name: str, version: ssl.TLSVersion, suites: str = "", curve: 
 
 CASES = [(ssl.TLSVersion.TLSv1_3, "", ""), (ssl.TLSVersion.TLSv1_3, "", "secp384r1"),
          *((ssl.TLSVersion.TLSv1_2, suite, "") for suite in (
-             "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305"))]
+             "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-CHACHA20-POLY1305",
+             "ECDHE-ECDSA-AES128-CCM", "ECDHE-ECDSA-AES256-CCM8"))]
 
 
 def opened(wire: Wire, keys: Keys, dice: random.Random | None = None) -> tuple[Unsealing, dict[bool, bytes]]:
@@ -108,6 +113,47 @@ def test_what_was_said_comes_out(tmp_path, version: ssl.TLSVersion, suites: str,
     assert unsealing.agreed[1] == suites or not suites
 
 
+@pytest.mark.parametrize("suite", [suite.name for suite in SUITES.values() if suite.name.startswith("TLS_")])
+def test_what_was_said_comes_out_by_every_suite_of_tls_1_3(suite: str) -> None:
+    """Of which Python's own ssl cannot choose."""
+    keylog = b""
+
+    def logged(_: SSL.Connection, line: bytes) -> None:
+        nonlocal keylog
+        keylog += line + b"\n"
+
+    ends = {}
+    for client in (True, False):
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_tls13_ciphersuites(f"{suite}".encode())
+        context.set_cipher_list(b"ALL:@SECLEVEL=0")
+        context.set_keylog_callback(logged)
+        if not client:
+            context.use_certificate(LEAVES.of(REAL, "pop.example"))
+            context.use_privatekey(LEAVES.key)
+        ends[client] = SSL.Connection(context)
+        (ends[client].set_connect_state if client else ends[client].set_accept_state)()
+    wire: list[tuple[bool, bytes]] = []
+
+    def crossing(sender: bool) -> None:
+        with suppress(SSL.WantReadError):
+            while data := ends[sender].bio_read(100_000):
+                wire.append((sender, data))
+                ends[not sender].bio_write(data)
+
+    for side in (True, False, True, False):
+        with suppress(SSL.WantReadError):
+            ends[side].do_handshake()
+        crossing(side)
+    for side, text in QUIET:
+        ends[side].send(text)
+        crossing(side)
+        assert ends[not side].recv(1_000) == text
+    unsealing, out = opened(wire, known(keylog))
+    assert unsealing.agreed == ("TLSv1.3", suite)
+    assert out == {side: b"".join(text for one, text in QUIET if one is side) for side in (True, False)}
+
+
 def test_every_suite_has_its_keys() -> None:
     assert all(suite.key in (16, 32) and suite.digest in ("sha256", "sha384") for suite in SUITES.values())
 
@@ -126,6 +172,18 @@ def test_what_is_no_tls_is_given_back() -> None:
         unsealing.feed(True, data, 0)
         assert unsealing.state in (HOPELESS, WAITING)
         assert unsealing.raw == [(True, data, 0)]
+
+
+def test_what_comes_before_a_hello_is_bounded() -> None:
+    """A server may send records for ever while the client has said nothing."""
+    unsealing, record = Unsealing(Keys()), b"\x16\x03\x03\x40\x00\x02\0\0\0" + bytes(16_380)
+    fed = 0
+    while unsealing.state is WAITING:
+        unsealing.feed(False, record, 0)
+        fed += len(record)
+        assert fed <= LONGEST_WAIT + len(record)
+    assert unsealing.state is HOPELESS
+    assert sum(len(data) for _, data, _ in unsealing.raw) == fed
 
 
 @pytest.mark.parametrize("seed", range(200))
