@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import random
 import ssl
+import subprocess
 from collections import deque
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
-from test_authority import server_certificate
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from test_authority import OPENSSL, server_certificate
 
 from inspector.live import handshakes
 from inspector.live.hello import LONGEST, RECORDS, Hello
@@ -362,6 +368,45 @@ def test_what_is_wrong_with_a_certificate(tmp_path) -> None:
     assert [one.name for one in store.problems([], "pop.example")] == ["no_certificate"]
     address = LEAVES.of(None, "192.0.2.7").public_bytes(Encoding.DER)
     assert problems(address, "192.0.2.7", store) == []
+
+
+def signed(key, uses: list[x509.ObjectIdentifier] | None = None) -> bytes:
+    """What an authority might have signed for pop.example, as DER."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    builder = (x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(OWN.certificate.subject).serial_number(2)
+               .public_key(key.public_key()).not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(9))
+               .add_extension(x509.SubjectAlternativeName([x509.DNSName("pop.example")]), critical=True))
+    if uses is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+    return builder.sign(OWN.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def test_certificates_that_nobody_should_rely_on(tmp_path) -> None:
+    """Signed by somebody trusted, and all the same forged with ease, or made for something else."""
+    (tmp_path / "ca.pem").write_bytes(authority.pem(OWN))
+    store, fine = verification.Store(str(tmp_path / "ca.pem")), ec.generate_private_key(ec.SECP256R1())
+    client, server = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+    for der, expected in (
+            (signed(fine), []), (signed(fine, [client, server]), []), (signed(rsa.generate_private_key(65_537, 2_048)), []),
+            (signed(fine, [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]), []),
+            (signed(ed25519.Ed25519PrivateKey.generate()), []), (signed(fine, [client]), ["not_for_servers"]),
+            (signed(rsa.generate_private_key(65_537, 1_024)), ["weak_key"]),
+            (signed(ec.generate_private_key(ec.SECP192R1())), ["weak_key"])):
+        assert problems(der, "pop.example", store) == expected
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="the openssl program is not there")
+def test_a_certificate_that_can_be_forged(tmp_path) -> None:
+    """Signed over SHA-1, which the libraries of today do no more."""
+    (tmp_path / "ca.pem").write_bytes(authority.pem(OWN))
+    (tmp_path / "ca.key").write_bytes(OWN.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    der = tmp_path / "old.der"
+    subprocess.run([OPENSSL, "req", "-x509", "-sha1", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", "/dev/null", "-CA", str(tmp_path / "ca.pem"), "-CAkey", str(tmp_path / "ca.key"), "-subj", "/",
+                    "-addext", "subjectAltName=DNS:pop.example", "-outform", "DER", "-out", str(der)], check=True,
+                   capture_output=True)
+    assert problems(der.read_bytes(), "pop.example", verification.Store(str(tmp_path / "ca.pem"))) == ["weak_signature"]
+    assert problems(der.read_bytes(), "pop.example", verification.Store()) == ["unknown_authority", "weak_signature"]
 
 
 def test_a_store_that_is_none(tmp_path) -> None:

@@ -38,6 +38,9 @@ MEND: Final = {
     "wrong_name": "is the server reached under another name? --upstream takes the one that it has",
     "expired": "its operator must renew it",
     "not_yet_valid": "is the clock right?",
+    "not_for_servers": "its operator must have one made for servers",
+    "weak_key": "its operator must have one made with a longer key",
+    "weak_signature": "its operator must have one signed over SHA-256",
 }
 ANYWAY: Final = "--upstream-verify warn goes on all the same"
 UNTRUSTED: Final = frozenset({"unknown ca", "certificate unknown", "bad certificate", "unsupported certificate"})

@@ -18,6 +18,9 @@ from time import monotonic
 from typing import Final, NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
@@ -30,6 +33,9 @@ SELF_SIGNED: Final = "self_signed"
 UNKNOWN_AUTHORITY: Final = "unknown_authority"
 WRONG_NAME: Final = "wrong_name"
 NO_CERTIFICATE: Final = "no_certificate"
+NOT_FOR_SERVERS: Final = "not_for_servers"
+WEAK_KEY: Final = "weak_key"
+WEAK_SIGNATURE: Final = "weak_signature"
 INVALID: Final = "invalid"
 
 REASONS: Final = {9: NOT_YET_VALID, 10: EXPIRED, 18: SELF_SIGNED, 19: UNKNOWN_AUTHORITY, 2: UNKNOWN_AUTHORITY,
@@ -37,6 +43,11 @@ REASONS: Final = {9: NOT_YET_VALID, 10: EXPIRED, 18: SELF_SIGNED, 19: UNKNOWN_AU
 """What OpenSSL's codes mean (X509_V_ERR_…); any other is `invalid`."""
 LONGEST: Final = 20
 """Certificates of a chain that are looked at."""
+LEAST_BITS: Final[Sequence[tuple[type, int]]] = ((rsa.RSAPublicKey, 2_048), (dsa.DSAPublicKey, 2_048),
+                                                 (ec.EllipticCurvePublicKey, 224))
+"""Of a key (112 bits of security: NIST SP 800-57 part 1 §5.6.1; what OpenSSL's level 2 asks for)."""
+WEAK_DIGESTS: Final = frozenset({"md5", "sha1"})
+"""Those for which collisions have been made (RFC 6194, RFC 9155)."""
 
 
 REMEMBERED: Final = 60.0
@@ -83,18 +94,18 @@ class Store:
             return [Problem(NO_CERTIFICATE, "the server has shown none")]
         try:
             certificates = [x509.load_der_x509_certificate(one) for one in chain]
-            return [*self._untrusted(certificates), *_misnamed(certificates[0], name)]
-        except ValueError as error:
+            return [*self._untrusted(certificates), *_misused(certificates[0]), *_misnamed(certificates[0], name)]
+        except (ValueError, UnsupportedAlgorithm) as error:
             return [Problem(INVALID, f"malformed: {error}")]
 
     def _untrusted(self, certificates: Sequence[x509.Certificate]) -> list[Problem]:
         leaf, *others = [crypto.X509.from_cryptography(one) for one in certificates]
         try:
-            crypto.X509StoreContext(self._store, leaf, others).verify_certificate()
+            chain = crypto.X509StoreContext(self._store, leaf, others).get_verified_chain()
         except crypto.X509StoreContextError as error:
             code = int(error.errors[0])
-            return [Problem(REASONS.get(code, INVALID), str(error.errors[2]))]
-        return []
+            return [Problem(REASONS.get(code, INVALID), str(error.errors[2])), *_weak(certificates[:1])]
+        return _weak([one.to_cryptography() for one in chain[:-1]] or certificates[:1])
 
 
 def _load(store: crypto.X509Store, path: str) -> None:
@@ -106,6 +117,31 @@ def _load(store: crypto.X509Store, path: str) -> None:
     with open(path, "rb") as file:
         for one in x509.load_pem_x509_certificates(file.read()):
             store.add_cert(crypto.X509.from_cryptography(one))
+
+
+def _weak(certificates: Sequence[x509.Certificate]) -> list[Problem]:
+    """What could be forged of a chain without its authority, whose own signature nobody relies on."""
+    found: list[Problem] = []
+    for one in certificates:
+        key, digest = one.public_key(), one.signature_hash_algorithm
+        least = next((bits for kind, bits in LEAST_BITS if isinstance(key, kind)), 0)
+        bits = getattr(key, "key_size", least)
+        if bits < least:
+            found.append(Problem(WEAK_KEY, f"of {bits} bits, where {least} are the least"))
+        if digest is not None and digest.name in WEAK_DIGESTS and one.issuer != one.subject:
+            found.append(Problem(WEAK_SIGNATURE, f"over {digest.name.upper()}, which can be forged"))
+    return found
+
+
+def _misused(certificate: x509.Certificate) -> list[Problem]:
+    """Whether it is for something else than servers (RFC 5280 §4.2.1.12)."""
+    try:
+        uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return []
+    if any(one in (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE) for one in uses):
+        return []
+    return [Problem(NOT_FOR_SERVERS, "its extended key usage does not have serverAuth")]
 
 
 def _misnamed(certificate: x509.Certificate, name: str) -> list[Problem]:
