@@ -305,7 +305,8 @@ def test_a_client_that_does_not_trust_says_so() -> None:
 
 def test_sessions_are_resumed() -> None:
     """A context serves every client of its name, so a ticket of one connection is good for the next."""
-    serving, reaching = served(), contexts.reaching()
+    serving, reaching = served(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    reaching.check_hostname, reaching.verify_mode = False, ssl.CERT_NONE
     reaching.maximum_version = ssl.TLSVersion.TLSv1_2
     first = Pair(serving=serving, reaching=reaching)
     kept = first.client._tls.session
@@ -343,6 +344,30 @@ def test_old_versions_only_when_asked_for(version: ssl.TLSVersion) -> None:
         if not legacy:
             assert "protocol version" in outcome.reason
             assert outcome.theirs
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize(("asks", "has"), [(False, True), (True, False), (True, True)])
+def test_a_server_that_asks_for_a_certificate(tmp_path, version: ssl.TLSVersion, asks: bool, has: bool) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "ca.pem").write_bytes(authority.pem(OWN))
+    (tmp_path / "own.pem").write_bytes(
+        ssl.DER_cert_to_PEM_cert(signed(key, [ExtendedKeyUsageOID.CLIENT_AUTH])).encode()
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    serving = served(leaves=Leaves(OWN))
+    reaching = contexts.reaching(certificate=str(tmp_path / "own.pem") if has else None)
+    reaching.maximum_version = version
+    if asks:
+        serving.verify_mode = ssl.CERT_OPTIONAL
+        serving.load_verify_locations(tmp_path / "ca.pem")
+    pair = Pair(serving=serving, reaching=reaching)
+    outcome = pair.outcomes[True]
+    assert isinstance(outcome, Secured)
+    assert (outcome.asked, outcome.shown) == (asks, asks and has)
+    assert [len(end.sent) for end in pair.wire.ends] == [0, 0]
+    pair.client.send(b"after")
+    pair.wire.run()
+    assert pair.listeners[False].data == b"after", "what is no longer watched goes on"
 
 
 # Verification

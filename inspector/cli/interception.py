@@ -67,7 +67,7 @@ def interception(values: Mapping[str, Any], paths: Sequence[Path], followed: Seq
     from inspector.tls.authority import load, make
     from inspector.tls.contexts import Serving, hidden_keylog, open_keylog, reaching
     from inspector.tls.leaf import Leaves
-    from inspector.tls.verification import Store
+    from inspector.tls.verification import Store, digest_of
 
     legacy, keylog, taken = values["tls_legacy"], values["keylog"], None
     if values["capture_encrypted"]:
@@ -84,7 +84,7 @@ def interception(values: Mapping[str, Any], paths: Sequence[Path], followed: Seq
         reason = error.strerror if isinstance(error, FileNotFoundError) else "expected a certificate and its key, as PEM"
         raise OptionError(f"--client-cert {values['client_cert']}: {reason}") from error
     return Interception(Serving(Leaves(authority), legacy, keylog), context, Store(values["upstream_ca"]),
-                        values["upstream_verify"], taken)
+                        values["upstream_verify"], taken, digest_of(values["client_cert"]))
 
 
 def _folder(values: Mapping[str, Any]) -> File:

@@ -43,6 +43,8 @@ MEND: Final = {
     "weak_signature": "its operator must have one signed over SHA-256",
 }
 ANYWAY: Final = "--upstream-verify warn goes on all the same"
+ASKED: Final = "; it has asked for a client's certificate: --client-cert FILE"
+NOT_TAKEN: Final = "; it was shown the certificate of --client-cert: does it know who has signed that?"
 UNTRUSTED: Final = frozenset({"unknown ca", "certificate unknown", "bad certificate", "unsupported certificate"})
 """Alerts of a client that does not know our authority."""
 
@@ -57,6 +59,12 @@ class Interception:
     verify: str = ON
     keylog: Keylog | None = None
     """Where keys are found for captures of the records; None where captures are of the clear text."""
+    own: str = ""
+    """The SHA-256 of the certificate that servers are shown which ask for one; empty where there is none."""
+
+    def advice(self, asked: bool) -> str:
+        """What to do when a server refuses that has asked us for a certificate."""
+        return (NOT_TAKEN if self.own else ASKED) if asked else ""
 
 
 class Leg(NamedTuple):
@@ -71,6 +79,8 @@ class Leg(NamedTuple):
     """Which protocols the client has offered (ALPN, RFC 7301)."""
     problems: tuple[Problem, ...] = ()
     """What is wrong with what the server has shown."""
+    own: str = ""
+    """The SHA-256 of the certificate that the server was shown; empty where none was."""
 
     def finding(self, leg: str) -> Finding:
         """What there is to tell of it."""
@@ -78,13 +88,15 @@ class Leg(NamedTuple):
         names, digest, until = facts_of(self.shown) if self.shown else ([], "", "")
         told = ", ".join([
             secured.version, secured.cipher, *([f"asks for {self.name}"] if leg == CLIENT and self.name else []),
-            *([f"certificate for {', '.join(names)}"] if self.shown else []), f"{secured.duration / 1000:.1f} ms",
+            *([f"certificate for {', '.join(names)}"] if self.shown else []),
+            *([f"asks for a certificate, and gets {'ours' if secured.shown else 'none'}"] if secured.asked else []),
+            f"{secured.duration / 1000:.1f} ms",
             *(f"{problem.name}: {problem.detail}" for problem in self.problems)])
         return Finding("tls", f"{leg} leg: {told}", {
             "leg": leg, "name": self.name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn,
             "alpn_offered": list(self.offered),
             "names": names, "certificate": digest, "valid_until": until, "resumed": secured.resumed,
-            "duration_us": secured.duration,
+            "duration_us": secured.duration, "client_certificate_asked": secured.asked, "client_certificate": self.own,
             "problems": _told(self.problems),
         }, "high" if self.problems else "info")
 
@@ -176,8 +188,10 @@ class Handshakes:
         if self._over:
             return
         if isinstance(outcome, Refused):
-            self._fail(Failed(False, f"{_said(outcome, SERVER)}; does it speak TLS on this port?", outcome.theirs))
+            more = self._interception.advice(outcome.asked) or "; does it speak TLS on this port?"
+            self._fail(Failed(False, _said(outcome, SERVER) + more, outcome.theirs))
             return
+        link.advice = self._interception.advice(outcome.asked)
         verify = self._interception.verify
         problems = () if verify == OFF else tuple(self._interception.store.problems(outcome.chain, self._whom.host))
         self._server = link
@@ -188,7 +202,7 @@ class Handshakes:
             self._fail(Failed(False, reason, False, problems))
             return
         self._server_leg = Leg(outcome, outcome.chain[0] if outcome.chain else b"", asked_name(self._whom.host) or "",
-                               problems=problems)
+                               problems=problems, own=self._interception.own if outcome.shown else "")
         self._greet_client()
 
     def _greet_client(self) -> None:

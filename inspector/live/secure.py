@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from inspector.live.clock import now
+from inspector.tls.asked import is_asked
 
 if TYPE_CHECKING:
     from inspector.live.link import Link, Owner
@@ -45,6 +46,10 @@ class Secured(NamedTuple):
     resumed: bool
     duration: int
     """Microseconds of the handshake, from the client's hello on."""
+    asked: bool = False
+    """The server has asked us for a certificate."""
+    shown: bool = False
+    """It got one."""
 
 
 class Refused(NamedTuple):
@@ -54,6 +59,8 @@ class Refused(NamedTuple):
     """In OpenSSL's words: `certificate unknown`, `wrong version number`."""
     theirs: bool
     """It is an alert of the other side's; else we have refused, or the connection has ended."""
+    asked: bool = False
+    """The server has asked us for a certificate."""
 
 
 Settled = Callable[["SecureLink", Secured | Refused], None]
@@ -63,7 +70,7 @@ class SecureLink:
     """One connection in TLS."""
 
     __slots__ = ("_begun", "_cut", "_ended", "_ending", "_in", "_inner", "_lost", "_out", "_over", "_settled", "_shaken", "_tls",
-                 "client", "failure", "owner", "peer", "records", "secured", "tap", "truncated")
+                 "advice", "client", "failure", "owner", "peer", "records", "secured", "tap", "truncated")
 
     def __init__(self, inner: Link, context: ssl.SSLContext, settled: Settled, name: str | None = None,
                  server_side: bool = False, early: bytes = b"", keep: bool = False) -> None:
@@ -88,6 +95,8 @@ class SecureLink:
         """The connection was aborted."""
         self.failure = ""
         """Why, where it was TLS that failed."""
+        self.advice = ""
+        """What to do if the other side refuses what it was shown after all: in TLS 1.3 a server says so after the handshake."""
         self.truncated = False
         """The other side has ended without saying so in TLS: somebody may have cut it off."""
         self.owner: Owner | None = None
@@ -160,20 +169,20 @@ class SecureLink:
             return
         except (ssl.SSLError, ValueError) as error:
             self._flush()
-            self._refused(reason_of(error), "ALERT" in str(error))
+            self._refused(reason_of(error), "ALERT" in str(error), is_asked(self._tls)[0])
             return
         self._flush()
         self._shaken = True
         self._inner.pause()
         tls = self._tls
         self.secured = Secured(tls.version() or "", (tls.cipher() or ("",))[0], tls.selected_alpn_protocol() or "", _chain(tls),
-                               bool(tls.session_reused), now() - self._begun)
+                               bool(tls.session_reused), now() - self._begun, *is_asked(tls))
         self._settle(self.secured)
 
-    def _refused(self, reason: str, theirs: bool) -> None:
+    def _refused(self, reason: str, theirs: bool, asked: bool = False) -> None:
         if not self._over:
             self._over = True
-            self._settle(Refused(reason, theirs))
+            self._settle(Refused(reason, theirs, asked))
 
     def _settle(self, outcome: Secured | Refused) -> None:
         settled, self._settled = self._settled, None
@@ -225,7 +234,8 @@ class SecureLink:
             self._fail(TRAILING)
 
     def _fail(self, failure: str) -> None:
-        self._over, self.failure = True, failure
+        self._over = True
+        self.failure = failure + self.advice if "alert" in failure else failure
         self._flush()
         self._told_break()
 

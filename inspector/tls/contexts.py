@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from inspector.errors import OptionError
 from inspector.pdu import Address
+from inspector.tls.asked import watch
 from inspector.tls.leaf import Leaves
 
 CONTEXTS: Final = 100
@@ -95,6 +96,7 @@ def reaching(legacy: bool = False, keylog: str | None = None, certificate: str |
     context = _plain(ssl.PROTOCOL_TLS_CLIENT, legacy, keylog)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    watch(context)
     if certificate is not None:
         context.load_cert_chain(certificate)
     return context

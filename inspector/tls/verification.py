@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
@@ -172,6 +173,14 @@ def facts_of(der: bytes) -> tuple[list[str], str, str]:
         return names_of(certificate), digest, f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
     except ValueError:
         return [], digest, ""
+
+
+def digest_of(path: str | None) -> str:
+    """The SHA-256 of the first certificate in a PEM file; empty without one.  Raises OSError, ValueError."""
+    if path is None:
+        return ""
+    with open(path, "rb") as file:
+        return x509.load_pem_x509_certificates(file.read())[0].fingerprint(hashes.SHA256()).hex()
 
 
 def names_of(certificate: x509.Certificate) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 import smtplib
 import socket
@@ -33,9 +34,8 @@ def talk(port: int, *lines: bytes, until: float = 5) -> bytes:
     said = b""
     with socket.create_connection(("127.0.0.1", port), until) as connection:
         for line in (b"", *lines):
-            if line:
+            with contextlib.suppress(ConnectionError):
                 connection.sendall(line)
-            with contextlib.suppress(ConnectionResetError):
                 said += connection.recv(65_536)
         connection.settimeout(0.5)
         with contextlib.suppress(TimeoutError, ConnectionResetError):
@@ -244,6 +244,54 @@ def test_what_a_client_says_while_the_servers_handshake_is_under_way(pair: tuple
     server.join(10)
     assert server.heard == (b"NOOP\r\n" if eager else b"")
     assert bool(run.events("tls_failed")) is not eager
+    assert_replay_is_live(run)
+
+
+class Strict(threading.Thread):
+    """A POP3S server that serves whom a certificate proves, and nobody else."""
+
+    def __init__(self, pair: tuple[Path, Path], version: ssl.TLSVersion) -> None:
+        super().__init__(daemon=True)
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pair[0]))
+        self._context.load_cert_chain(*pair)
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.maximum_version = version
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(20)
+        self.port = self._listening.getsockname()[1]
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError), self._listening, self._context.wrap_socket(
+                self._listening.accept()[0], server_side=True) as end:
+            end.sendall(b"+OK ready\r\n")
+            while end.recv(1_000):
+                end.sendall(b"+OK\r\n")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("has", [True, False])
+def test_a_server_that_wants_a_certificate(pair: tuple[Path, Path], tmp_path: Path, has: bool, version: ssl.TLSVersion) -> None:
+    """It gets the one of `--client-cert`; without, the server's refusal is told with what to do, in TLS 1.3 as well, where it
+    comes after the handshake."""
+    (tmp_path / "own.pem").write_bytes(pair[0].read_bytes() + pair[1].read_bytes())
+    options = ("--client-cert", str(tmp_path / "own.pem")) if has else ()
+    with proxy(tmp_path, "pop3+plain", f"pop3s://127.0.0.1:{Strict(pair, version).port}", "--upstream-ca", str(pair[0]),
+               *options) as run:
+        said = talk(run.port, b"QUIT\r\n")
+    told = run.events("tls")
+    assert [event["client_certificate_asked"] for event in told] == ([True] if told else [])
+    if has:
+        assert said == b"+OK ready\r\n+OK\r\n"
+        assert [event["client_certificate"] for event in told] == [
+            hashlib.sha256(ssl.PEM_cert_to_DER_cert(pair[0].read_text())).hexdigest()]
+        assert not run.events("tls_failed")
+    else:
+        (failed,) = run.events("tls_failed")
+        assert failed["leg"] == "server"
+        assert failed["alert"]
+        assert failed["reason"].endswith("it has asked for a client's certificate: --client-cert FILE")
+        assert b"ready" not in said
     assert_replay_is_live(run)
 
 
