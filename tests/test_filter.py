@@ -17,6 +17,7 @@ from test_export import smtp
 from inspector import Finding, hookimpl
 from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.capture.reader import read_all
+from inspector.capture.writer import CaptureWriter
 from inspector.cli import main
 from inspector.errors import ExpressionError
 from inspector.host import Host
@@ -157,10 +158,44 @@ JVBERi0xLjQK\r
 """
 
 
+LEGS = [
+    {"leg": "server", "name": "mx.example", "version": "TLSv1.2", "cipher": "AES128-SHA", "alpn": "", "alpn_offered": [],
+     "names": ["=mx.example"], "certificate": "ab", "valid_until": "2026-01-01T00:00:00Z", "resumed": False, "duration_us": 1_500,
+     "client_certificate_asked": True, "client_certificate": "",
+     "problems": [{"name": "expired", "detail": "yesterday"}, {"name": "wrong_name", "detail": "for =mx.example"}]},
+    {"leg": "client", "reason": "the client refuses: unknown ca", "alert": True, "farewell": "",
+     "problems": [{"name": "invalid", "detail": "?"}]},
+]
+
+
+def secured(path: Path) -> str:
+    """A capture of a session whose server is in TLS, and whose client has refused it."""
+    writer = CaptureWriter(str(path), alarm=pytest.fail)
+    flow = Flow(1, Address("192.0.2.1", 40000), Address("192.0.2.2", 465), 1_000_000_000_000_000, "smtp")
+    writer.open(flow)
+    writer.note(flow, [Finding(event, "told", leg, "high") for event, leg in zip(("tls", "tls_failed"), LEGS, strict=True)], True,
+                flow.opened)
+    writer.segment(flow, S2C, b"220 mx\r\n", flow.opened + 1000)
+    writer.end(flow, S2C, flow.opened + 10**6)
+    writer.end(flow, C2S, flow.opened + 10**6)
+    writer.close()
+    return str(path)
+
+
+def test_what_is_asked_of_tls(tmp_path, capfd) -> None:
+    file = secured(tmp_path / "c.pcapng")
+    for expression, there in (("tls.version < 'TLSv1.3'", None), ("tls.version == TLSv1.2", 1), ("tls.version == TLSv1.3", 0),
+                              ("tls.problem == wrong_name", 1), ("tls.problem == invalid", 1), ("tls.problem == self_signed", 0),
+                              ("tls.sni == mx.example and tls.cipher matches 'SHA$'", 1), ("event == tls_failed", 1)):
+        code = main(["sessions", file, "--json", "--filter", expression])
+        assert (code, len(capfd.readouterr().out.splitlines())) == ((2, 0) if there is None else (0, there)), expression
+
+
 def test_every_field_of_the_table_is_on_the_events_that_it_names(tmp_path, monkeypatch, capfd) -> None:
     """Otherwise a filter would be accepted that can never hold."""
     file = str(tmp_path / "letter.pcapng")
     smtp(file, LETTER)
+    tls = secured(tmp_path / "tls.pcapng")
     seen = Seen()
     load = Host.load_entry_points
 
@@ -170,7 +205,7 @@ def test_every_field_of_the_table_is_on_the_events_that_it_names(tmp_path, monke
 
     monkeypatch.setattr(Host, "load_entry_points", loading)
     more = ["--quiet", "--local-domain", "x.example", "--attachments", str(tmp_path / "out")]
-    assert main(["replay", *CAPTURES, file, *more]) == 0
+    assert main(["replay", *CAPTURES, file, tls, *more]) == 0
     capfd.readouterr()
     named = {(field.name, kind) for field in FIELDS.values() if not field.whole for kind in field.on if kind != OTHER}
     assert named - seen.found == set()

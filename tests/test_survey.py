@@ -14,7 +14,7 @@ from test_cli import (
 )
 from test_console import HARMFUL, HOSTILE, SGR
 from test_export import smtp
-from test_filter import BAD, GOOD, conversation
+from test_filter import BAD, GOOD, LEGS, conversation, secured
 
 from inspector import Finding
 from inspector.cli import main
@@ -53,6 +53,18 @@ def test_a_row_tells_a_session(capfd) -> None:
         "messages": 1, "pdus": row["pdus"], "sent": 82, "received": 1176, "octets": 1258, "duration": row["duration"],
         "anomalies": {"cleartext_credentials": 2}, "severity": "high", "end": "server closed", "legs": []}
     assert 0.05 < row["duration"] < 0.06
+
+
+def test_a_row_tells_how_its_legs_are_in_tls(capfd, tmp_path) -> None:
+    """All that the events of a leg tell; in a cell of a table, as text that no spreadsheet calculates."""
+    file = secured(tmp_path / "c.pcapng")
+    assert rows(capfd, files=[file])[0]["legs"] == LEGS
+    assert main(["sessions", file, "--csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capfd.readouterr().out))
+    server, client = row["legs"].split("; leg:client ")
+    assert server.startswith("leg:server name:mx.example version:TLSv1.2 cipher:AES128-SHA ")
+    assert server.endswith("problems:name:expired detail:yesterday; name:wrong_name detail:for =mx.example")
+    assert client.startswith("reason:the client refuses: unknown ca alert:True ")
 
 
 def test_octets_are_those_of_the_streams(capfd) -> None:

@@ -7,7 +7,7 @@ Knows events of a session.  Must not know the language of filters, nor how a row
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from inspector.anomaly import Anomaly
 from inspector.pdu import C2S, PDU, Finding, Flow
@@ -16,6 +16,10 @@ from inspector.session import Session
 
 MOST: Final = 20
 """Phases, users and names of anomalies that are kept of a session."""
+
+
+LEGS: Final = ("tls", "tls_failed", "tls_truncated")
+"""Findings that tell of a leg."""
 
 
 class Account:
@@ -32,8 +36,8 @@ class Account:
         self.users: list[str] = []
         """Who logged in, in that order."""
         self.tls = False
-        self.legs: list[str] = []
-        """How each leg is in TLS, where mailspy has looked into it: `server TLSv1.3 TLS_AES_256_GCM_SHA384`."""
+        self.legs: list[dict[str, Any]] = []
+        """How each leg is in TLS, or why it is not, where mailspy has looked into it: the members of the event."""
         self.phases: list[str] = []
         """The phases that were reached, in the order in which they were."""
         self.pdus = 0
@@ -80,8 +84,8 @@ class Account:
         """Counts a message."""
         if finding.event == "message":
             self.messages += 1
-        elif finding.event == "tls" and len(self.legs) < MOST:
-            self.legs.append(" ".join(str(finding.fields.get(name, "")) for name in ("leg", "version", "cipher")))
+        elif finding.event in LEGS and len(self.legs) < MOST:
+            self.legs.append(dict(finding.fields))
 
     def flow_closed(self, flow: Flow, reason: str) -> None:
         """The session is over."""

@@ -31,11 +31,13 @@ PART: Final = "part"
 ATTACHMENT: Final = "attachment"
 WARNING: Final = "attachment_warning"
 POLICY: Final = "policy"
+TLS: Final = "tls"
+FAILED: Final = "tls_failed"
 OTHER: Final = "finding"
 """An event of any other plugin."""
 
 FLOWS: Final = (OPENED, CLOSED)
-FINDINGS: Final = (MESSAGE, PART, ATTACHMENT, WARNING, POLICY, OTHER)
+FINDINGS: Final = (MESSAGE, PART, ATTACHMENT, WARNING, POLICY, TLS, FAILED, OTHER)
 EVENTS: Final = (*FLOWS, PDUS, ANOMALY, *FINDINGS)
 
 Getter = Callable[[Any, Any], Any]
@@ -104,6 +106,12 @@ def _people(finding: Finding, *, envelope: str, fields: Sequence[str]) -> list[s
         listed = addresses.get(field) if isinstance(addresses, dict) else None
         found += _texts([one.get("address") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else None)
     return found
+
+
+def _problems(finding: Finding, session: object) -> list[str]:
+    """What is wrong with a certificate, by name."""
+    found = finding.fields.get("problems")
+    return _texts([one.get("name") for one in found if isinstance(one, dict)]) if isinstance(found, list) else []
 
 
 def _path(verb: str) -> Getter:
@@ -236,6 +244,12 @@ FIELDS: Final = _table(
     Field("warning", TEXT, "what is odd about a file: double_extension, … (with --attachments)", _findings("name", WARNING)),
     Field("verdict", TEXT, "what the server made of the relay policy: open_relay, refused_local, …",
           _findings("verdict", POLICY)),
+    Field("tls.leg", TEXT, "of which side TLS is told: client or server", _findings("leg", TLS, FAILED)),
+    Field("tls.version", TEXT, "what was agreed on: TLSv1.2, TLSv1.3", _findings("version", TLS)),
+    Field("tls.cipher", TEXT, "the cipher suite, in OpenSSL's words", _findings("cipher", TLS)),
+    Field("tls.sni", TEXT, "whom the client, or mailspy, has asked for", _findings("name", TLS)),
+    Field("tls.problem", TEXT, "what is wrong with the server's certificate: expired, self_signed, wrong_name, …",
+          {TLS: _problems, FAILED: _problems}, several=True),
     Field("decision", TEXT, "the relay policy's: local or relay", _findings("decision", POLICY)),
 )
 
@@ -268,6 +282,7 @@ OTHERS: Final = {
     "src_ip": "client", "dst_ip": "server", "username": "user", "sender": "from", "recipient": "to", "rcpt": "to", "cc": "to",
     "command": "verb", "code": "status", "reply": "status", "response": "status", "mime": "content_type", "type": "content_type",
     "name": "filename", "file": "filename", "hash": "sha256", "length": "size", "octets": "size", "bytes": "size",
+    "sni": "tls.sni", "cipher": "tls.cipher",
     "latency": "duration", "took": "duration", "mail": "message.size", "ssl": "tls", "state": "phase", "session": "flow",
 }
 """Words of others for what we call otherwise."""

@@ -52,7 +52,8 @@ MEMBERS: Final = (
     Member("anomalies", lambda one: one.anomalies, "how often each was found"),
     Member("severity", lambda one: one.worst, "the highest among them; empty without any"),
     Member("end", lambda one: one.reason, "why it ended, as in `flow_closed`"),
-    Member("legs", lambda one: one.legs, "leg, version and cipher of each leg whose TLS was looked into"),
+    Member("legs", lambda one: one.legs, "how each leg is in TLS where that was looked into, or why not: the members of "
+           "`tls`, `tls_failed`, `tls_truncated`"),
 )
 """What a row tells, in this order."""
 NAMES: Final = tuple(member.name for member in MEMBERS)
@@ -148,10 +149,18 @@ FORMULAS: Final = ("=", "+", "-", "@", "|", "%")
 """How a cell begins that a spreadsheet may take for a formula or a command."""
 
 
+def flat(value: Any, between: str = " ") -> Any:
+    """A value as a cell has it: `name:value name:value` for an object, semicolons between several."""
+    if isinstance(value, dict):
+        return " ".join(f"{name}:{flat(one, ',')}" for name, one in value.items())
+    if isinstance(value, list):
+        return ("; " if value and isinstance(value[0], dict) else between).join(str(flat(one, ",")) for one in value)
+    return value
+
+
 def harmless(cell: Any) -> Any:
     """A cell that no spreadsheet calculates: a text that looks like a formula gets an apostrophe before it."""
-    if isinstance(cell, list | dict):
-        cell = " ".join(f"{name}:{cell[name]}" for name in cell) if isinstance(cell, dict) else " ".join(map(str, cell))
+    cell = flat(cell)
     if not isinstance(cell, str):
         return {True: "true", False: "false"}[cell] if isinstance(cell, bool) else cell
     text = sanitise(cell)
