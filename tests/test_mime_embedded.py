@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import binascii
+import random
 from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mailspy_mime import needle
 from mailspy_mime.embedded import Embedded
 from mailspy_mime.limits import LINE, ODD_LINES
 from mime_kit import crlf, cuttings, read
@@ -156,3 +158,27 @@ def pieces_of(feeds: list[bytes]) -> list[object]:
         else:
             found[-1][3] = piece.complete
     return list(found)
+
+
+# The search for a beginning
+
+
+@pytest.mark.parametrize("size", [0, 5, needle.LARGE - 1, needle.LARGE, 100_000])
+def test_a_needle_is_found_wherever_it_is(size: int) -> None:
+    """By the C library as by Python, whatever is around it, NUL octets too."""
+    dice = random.Random(size)
+    hay, holds = bytes(dice.choice(b"begin \0\n") for _ in range(size)).replace(b"begin ", b"begun "), needle.make(b"begin ")
+    assert not holds(hay)
+    for place in (0, size // 2, size):
+        assert holds(hay[:place] + b"begin " + hay[place:])
+    assert not holds(hay + b"begin")
+
+
+def test_a_c_library_without_it(monkeypatch) -> None:
+    def none(_: None) -> None:
+        raise OSError
+
+    monkeypatch.setattr(needle.ctypes, "CDLL", none)
+    holds = needle.make(b"begin ")
+    assert holds(b"x" * needle.LARGE + b"begin ")
+    assert not holds(b"x" * needle.LARGE)

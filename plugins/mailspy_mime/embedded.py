@@ -13,12 +13,14 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from mailspy_mime import needle
 from mailspy_mime.limits import LINE
 from mailspy_mime.uuencode import Uuencode, plausible
 from mailspy_mime.yenc import YEnc
 
 UUENCODED, YENC = "x-uuencode", "x-yenc"
 _MARK: Final = b"begin "
+_marked: Final = needle.make(_MARK)
 _BEGIN: Final = re.compile(rb"begin [0-7]{3,4} ++([^\r\n]{1,1024}+)\r?\n([ -`]{0,86}+|end)\r?\n")
 _YBEGIN: Final = re.compile(rb"=ybegin ([^\r\n]{0,2048}+)\r?\n")
 _NAME: Final = re.compile(rb"(?:\A| )name=(.*)\Z", re.DOTALL)
@@ -54,7 +56,7 @@ class Embedded:
 
     def feed(self, data: bytes) -> list[Piece]:
         """What is in the next octets of the text."""
-        if self._coder is None and not self._carry and _MARK not in data:
+        if self._coder is None and not self._carry and not _marked(data):
             self._remember(data, 0)
             return []
         if self._carry:
