@@ -22,7 +22,7 @@ LOCAL: Final = "127.0.0.1"
 LATER: Final = ("imap", "imaps")
 """Schemes that mailspy does not read yet."""
 SECURE: Final = {name: port for port, name in TLS_PORTS.items()}
-"""Schemes with TLS from the first octet (RFC 8314 §3), and their ports."""
+"""The ports of schemes with TLS from the first octet (RFC 8314 §3); each protocol has such a scheme, its name with an s."""
 
 _HOST_PORT: Final = re.compile(r"(?:\[(?P<bracketed>[^\[\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?")
 _NAME: Final = re.compile(r"[^\s/@?#:\[\]\\%\x00-\x20\x7f]{1,253}")
@@ -72,7 +72,7 @@ def _scheme(where: str, scheme: str, known: dict[str, Protocol]) -> tuple[str, M
     """The protocol of a scheme, and how it is in TLS.  Raises OptionError."""
     if scheme in known:
         return scheme, Mode.SAME
-    if scheme in SECURE and scheme[:-1] in known:
+    if scheme.endswith("s") and scheme[:-1] in known:
         return scheme[:-1], Mode.IMPLICIT
     name, plus, mode = scheme.partition("+")
     if plus and name in known:
@@ -127,12 +127,11 @@ def parse_upstream(text: str, protocols: Sequence[Protocol], forced: str = "", o
         _check_v6(where, host)
     if match["port"] is not None:
         return Upstream(scheme, host, port_number(where, match["port"]), mode)
-    if mode is Mode.IMPLICIT:
-        return Upstream(scheme, host, SECURE[written], mode)
     told = known.get(scheme or forced)
-    if told is None or not told.ports:
-        raise OptionError(f"{where}: which port? Write {rest}:110, or pop3://{rest}")
-    return Upstream(scheme, host, told.ports[0], mode)
+    port = SECURE.get(written) if mode is Mode.IMPLICIT else told.ports[0] if told is not None and told.ports else None
+    if port is None:
+        raise OptionError(f"{where}: which port? Write {text}:{'PORT' if separator else 110}, or pop3://{rest}")
+    return Upstream(scheme, host, port, mode)
 
 
 def _check_v6(where: str, host: str) -> None:
@@ -145,7 +144,7 @@ def _check_v6(where: str, host: str) -> None:
 def _unknown_scheme(scheme: str, known: dict[str, Protocol]) -> str:
     if scheme in LATER:
         return f"{scheme} comes in a later version; mailspy reads {', '.join(known)}"
-    every = [*known, *(name for name in SECURE if name[:-1] in known)]
+    every = [*known, *(f"{name}s" for name in known)]
     return f"unknown scheme {scheme or '(empty)'}{hint(scheme, every)}; mailspy reads {', '.join(every)}"
 
 

@@ -235,6 +235,11 @@ service lmtp {{
     address = 127.0.0.1
     port = {lmtp}
   }}
+  inet_listener lmtps {{
+    address = 127.0.0.1
+    port = {lmtps}
+    ssl = yes
+  }}
 }}
 service auth {{
   inet_listener sasl {{
@@ -268,15 +273,18 @@ class Dovecot:
         self.pop3 = Endpoint("pop3", free_port())
         self.pop3s = Endpoint("pop3s", free_port())
         self.lmtp = Endpoint("lmtp", free_port())
+        self.lmtps = Endpoint("lmtps", free_port())
         self.sasl_port = free_port()
         (folder / "homes").mkdir()
         os.chown(folder / "homes", _NOBODY, _NOBODY)
         (folder / "users").write_text("".join(f"{user}:{{PLAIN}}{secret}\n" for user, secret in USERS.items()))
         (folder / "dovecot.conf").write_text(_DOVECOT.format(
             folder=folder, certificate=pair[0], key=pair[1], uid=_NOBODY,
-            pop3=self.pop3.port, pop3s=self.pop3s.port, lmtp=self.lmtp.port, sasl=self.sasl_port))
+            pop3=self.pop3.port, pop3s=self.pop3s.port, lmtp=self.lmtp.port, lmtps=self.lmtps.port,
+            sasl=self.sasl_port))
         self.daemon = Daemon([command, "-F", "-c", str(folder / "dovecot.conf")],
-                             [self.pop3.port, self.pop3s.port, self.lmtp.port, self.sasl_port], folder / "dovecot.log")
+                             [self.pop3.port, self.pop3s.port, self.lmtp.port, self.lmtps.port, self.sasl_port],
+                             folder / "dovecot.log")
 
     def maildrop(self, user: str, *messages: bytes) -> None:
         """The user's mailbox holds exactly these messages, their UIDLs always the same."""

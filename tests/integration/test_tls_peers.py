@@ -48,7 +48,7 @@ def talk(port: int, *lines: bytes, until: float = 5) -> bytes:
 def test_every_transport_goes_over(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path, transport: str) -> None:
     dovecot.maildrop(USER, LETTER)
     with proxy(tmp_path, "pop3", dovecot.pop3, "--upstream-ca", str(pair[0]), "--transport", transport) as run:
-        assert fetch(run.port, "starttls", run.ca)[2]
+        assert fetch(run.port, "starttls", run.ca)[3]
     assert [event["leg"] for event in run.events("tls")] == ["server", "client"]
 
 
@@ -352,7 +352,7 @@ def test_a_client_that_leaves_in_the_middle(tls: Proxy, how: str) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         if how != "stall":
             connection.close()
-    assert fetch(tls.port, "starttls", tls.ca)[2]
+    assert fetch(tls.port, "starttls", tls.ca)[3]
     tls.process.terminate()
     assert tls.process.wait(20) == 0
     for connection in left:
@@ -378,7 +378,7 @@ def test_what_a_client_does_without_tls(dovecot: Dovecot, tmp_path: Path, option
 def test_it_is_passed_unseen(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
     dovecot.maildrop(USER, LETTER)
     with proxy(tmp_path, "pop3", dovecot.pop3, "--tls", "pass") as run:
-        assert fetch(run.port, "starttls", pair[0])[2]
+        assert fetch(run.port, "starttls", pair[0])[3]
     assert not run.events("tls")
     assert any("ClientHello" in event["text"] for event in run.events("pdu"))
 

