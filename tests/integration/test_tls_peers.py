@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from .harness import client, command, environment
-from .servers import Dovecot, Postfix, free_port, program
+from .servers import Dovecot, Postfix, free_port, listening, program, wait_until
 from .test_tls_real import LETTER, SECRET, USER, Proxy, assert_replay_is_live, fetch, odd, proxy
 
 
@@ -362,7 +362,7 @@ def test_a_client_that_leaves_in_the_middle(tls: Proxy, how: str) -> None:
 
 @pytest.mark.parametrize(("option", "expected"), [("--strip-starttls", False), ("--tls=refuse", True)])
 def test_what_a_client_does_without_tls(dovecot: Dovecot, tmp_path: Path, option: str, expected: bool) -> None:
-    """The list of capabilities tells it or hides it; the command is refused in either case, and never gets to the server."""
+    """T04: the list of capabilities tells it or hides it; the command is refused in either case, and never gets to the server."""
     with proxy(tmp_path, "pop3", dovecot.pop3, option) as run:
         said = talk(run.port, b"CAPA\r\n", b"STLS\r\n", b"QUIT\r\n")
         done = subprocess.run([program("curl", "curl"), "-s", "--ssl-reqd", "--user", f"{USER}:{SECRET}",
@@ -375,6 +375,21 @@ def test_what_a_client_does_without_tls(dovecot: Dovecot, tmp_path: Path, option
     assert_replay_is_live(run)
 
 
+@pytest.mark.parametrize(("option", "says"), [("--strip-starttls", b"Host did not advertise STARTTLS"),
+                                              ("--tls=refuse", b"TLS not available")])
+def test_what_swaks_does_without_tls(postfix: Postfix, tmp_path: Path, option: str, says: bytes) -> None:
+    """T04: it is told that there is none, or not now, and gives up; nothing reaches the server in its place."""
+    with proxy(tmp_path, "smtp", postfix.smtp, option) as run:
+        done = subprocess.run([program("swaks", "swaks"), "--server", "127.0.0.1", "--port", str(run.port), "--from",
+                               "michel@cnam.example", "--to", "pierre@cnam.example", "--tls"], capture_output=True, timeout=30,
+                              check=False)
+    assert done.returncode == 29
+    assert says in done.stdout + done.stderr
+    assert "MAIL" not in [event["verb"] for event in run.events("pdu")]
+    assert bool(run.events("tls_edit")) is (option == "--strip-starttls")
+    assert_replay_is_live(run)
+
+
 def test_it_is_passed_unseen(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
     dovecot.maildrop(USER, LETTER)
     with proxy(tmp_path, "pop3", dovecot.pop3, "--tls", "pass") as run:
@@ -383,11 +398,12 @@ def test_it_is_passed_unseen(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path
     assert any("ClientHello" in event["text"] for event in run.events("pdu"))
 
 
-def test_sessions_are_resumed(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path, version: ssl.TLSVersion) -> None:
     """T11: with the same server, and told."""
     with proxy(tmp_path, "pop3s", dovecot.pop3s, "--upstream-ca", str(pair[0])) as run:
         context = ssl.create_default_context(cafile=str(run.ca))
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.maximum_version = version
         kept = None
         for _ in range(2):
             with socket.create_connection(("127.0.0.1", run.port), 10) as connection:
@@ -534,3 +550,54 @@ def test_an_old_version_is_refused_and_told(dovecot: Dovecot, pair: tuple[Path, 
     (failed,) = run.events("tls_failed")
     assert failed["leg"] == "client"
     assert "protocol" in failed["reason"]
+
+
+class Old:
+    """An openssl s_server that speaks TLS 1.1 and nothing newer, and greets as a POP3 server."""
+
+    def __init__(self, pair: tuple[Path, Path]) -> None:
+        self.port = free_port()
+        self._process = subprocess.Popen(
+            [program("openssl", "openssl"), "s_server", "-accept", f"127.0.0.1:{self.port}", "-cert", str(pair[0]), "-key",
+             str(pair[1]), "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-quiet"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        wait_until(lambda: listening(self.port), "openssl s_server listening")
+
+    def hear(self) -> bytes:
+        """What a client has said; it is answered."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        heard = self._process.stdout.readline()
+        self._process.stdin.write(b"+OK good bye\r\n")
+        self._process.stdin.flush()
+        return heard
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_old_servers_and_clients(pair: tuple[Path, Path], tmp_path: Path, legacy: bool) -> None:
+    """TLS 1.1 on both legs: only where it is asked for, and told as weak."""
+    server = Old(pair)
+    with contextlib.closing(server), proxy(tmp_path, "pop3s", f"pop3s://127.0.0.1:{server.port}", "--upstream-ca", str(pair[0]),
+                                           *(("--tls-legacy",) if legacy else ())) as run:
+        end = subprocess.Popen(
+            ["openssl", "s_client", "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", "-connect", f"127.0.0.1:{run.port}", "-quiet",
+             "-CAfile", str(run.ca)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert end.stdin is not None
+        assert end.stdout is not None
+        end.stdin.write(b"QUIT\r\n")
+        end.stdin.flush()
+        if legacy:
+            assert server.hear() == b"QUIT\r\n"
+            assert end.stdout.readline() == b"+OK good bye\r\n"
+            end.kill()
+        end.communicate(timeout=20)
+    if legacy:
+        assert [(event["leg"], event["version"]) for event in run.events("tls")] == [("server", "TLSv1.1"), ("client", "TLSv1.1")]
+        assert "weak_tls" in odd(run)
+    else:
+        (failed,) = run.events("tls_failed")
+        assert failed["leg"] == "server"
+        assert "version" in failed["reason"] or "protocol" in failed["reason"]
