@@ -201,7 +201,7 @@ class Handshakes:
             reason = sanitise(f"the server's certificate: {'; '.join([*told, *mend, ANYWAY])}")
             self._fail(Failed(False, reason, False, problems))
             return
-        self._server_leg = Leg(outcome, outcome.chain[0] if outcome.chain else b"", asked_name(self._whom.host) or "",
+        self._server_leg = Leg(outcome, _shown_by(link) or b"", asked_name(self._whom.host) or "",
                                problems=problems, own=self._interception.own if outcome.shown else "")
         self._greet_client()
 
@@ -218,9 +218,8 @@ class Handshakes:
         if self._over:
             return
         self._hello = hello
-        real = self._server_leg.shown if self._server_leg is not None else None
         reached = (hello.server_name if hello is not None else "") or self._client.local.host
-        context, self._leaf = self._interception.serving.of(self._whom, real, reached)
+        context, self._leaf = self._interception.serving.of(self._whom, _shown_by(self._server), reached)
         SecureLink(self._client, context, self._client_settled, server_side=True, early=octets,
                    keep=self._interception.keylog is not None)
 
@@ -250,6 +249,12 @@ class Handshakes:
         self.cancel()
         if failed is not None:
             failed(failure)
+
+
+def _shown_by(link: Link) -> bytes | None:
+    """The certificate that the other side of a link has shown, as DER; its handshake may have been in another step than this."""
+    secured = link.secured if isinstance(link, SecureLink) else None
+    return secured.chain[0] if secured is not None and secured.chain else None
 
 
 def _told(problems: Sequence[Problem]) -> list[dict[str, str]]:

@@ -218,6 +218,8 @@ def assert_legs(run: Proxy, sessions: int, client_mode: str, server_mode: str) -
     wanted = [leg for leg, mode in (("server", server_mode), ("client", client_mode)) if mode != "plain"]
     assert [event["leg"] for event in run.events("tls")] == wanted * sessions
     assert not run.events("tls_failed")
+    if len(wanted) == 2:
+        assert {tuple(event["names"]) for event in run.events("tls")} == {("pop.example", "localhost", "127.0.0.1")}
     opened = run.events("flow_opened")
     assert len(opened) == sessions
     assert {event.get("tls", False) for event in opened} == {client_mode == "implicit" and server_mode != "plain"}
