@@ -6,6 +6,7 @@ import random
 import ssl
 import subprocess
 from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import SSL
 from test_authority import OPENSSL, server_certificate
 
 from inspector.live import handshakes
@@ -63,6 +65,7 @@ class Plain:
         """All that was ever sent."""
         self.aborted = False
         self.backlog = 0
+        self.full = self.paused = False
 
     def cross(self, dice: random.Random | None) -> None:
         what = self.sent.popleft()
@@ -81,13 +84,15 @@ class Plain:
         assert data
         self.octets += data
         self.sent.append(data)
-        return False
+        return self.full
 
     def start(self) -> None: ...
 
-    def pause(self) -> None: ...
+    def pause(self) -> None:
+        self.paused = True
 
-    def resume(self) -> None: ...
+    def resume(self) -> None:
+        self.paused = False
 
     truncated = False
     failure = ""
@@ -368,6 +373,47 @@ def test_a_server_that_asks_for_a_certificate(tmp_path, version: ssl.TLSVersion,
     pair.client.send(b"after")
     pair.wire.run()
     assert pair.listeners[False].data == b"after", "what is no longer watched goes on"
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_who_asks_for_answers_and_does_not_take_them(held: bool) -> None:
+    """What TLS itself answers (here: that nobody renegotiates) waits for its reader, and no more is read meanwhile; who
+    listens may want nothing at that time as well."""
+    wire, outcomes = Wire(), []
+    plain = wire.ends[1]
+    link = SecureLink(plain, served(), lambda link, outcome: outcomes.append(outcome), server_side=True)
+    context = SSL.Context(SSL.TLSv1_2_METHOD)
+    end = SSL.Connection(context)
+    end.set_connect_state()
+
+    def cross() -> None:
+        with suppress(SSL.WantReadError):
+            end.do_handshake()
+        with suppress(SSL.WantReadError):
+            plain.owner.received(False, end.bio_read(100_000))
+        while plain.sent:
+            end.bio_write(plain.sent.popleft())
+
+    while not outcomes:
+        cross()
+    link.owner = Listener()
+    link.start()
+    assert not plain.paused
+    plain.full = True
+    for _ in range(2):
+        assert end.renegotiate()
+        cross()
+    assert plain.paused
+    if held:
+        link.pause()
+    link.resume()
+    assert plain.paused, "it is not for the listener to go on"
+    if held:
+        link.pause()
+    link.drained(False)
+    assert plain.paused is held
+    link.resume()
+    assert not plain.paused
 
 
 # Verification

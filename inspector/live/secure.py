@@ -69,8 +69,9 @@ Settled = Callable[["SecureLink", Secured | Refused], None]
 class SecureLink:
     """One connection in TLS."""
 
-    __slots__ = ("_begun", "_cut", "_ended", "_ending", "_in", "_inner", "_lost", "_out", "_over", "_settled", "_shaken", "_tls",
-                 "advice", "client", "failure", "owner", "peer", "records", "secured", "tap", "truncated")
+    __slots__ = ("_begun", "_clogged", "_cut", "_ended", "_ending", "_held", "_in", "_inner", "_lost", "_out", "_over",
+                 "_settled", "_shaken", "_tls", "advice", "client", "failure", "owner", "peer", "records", "secured", "tap",
+                 "truncated")
 
     def __init__(self, inner: Link, context: ssl.SSLContext, settled: Settled, name: str | None = None,
                  server_side: bool = False, early: bytes = b"", keep: bool = False) -> None:
@@ -89,6 +90,10 @@ class SecureLink:
         """We do not either."""
         self._cut = False
         """Nor have we said so in TLS."""
+        self._held = False
+        """Who listens wants nothing for now."""
+        self._clogged = False
+        """The other side does not take what TLS itself answers (KeyUpdate, alerts): nothing more of it is read until it does."""
         self._over = False
         self.secured: Secured | None = None
         self._lost = False
@@ -154,6 +159,10 @@ class SecureLink:
 
     def drained(self, _: bool) -> None:
         """All records are on their way."""
+        if self._clogged:
+            self._clogged = False
+            if not self._held:
+                self._inner.resume()
         if self._shaken and self.owner is not None and not self._over:
             self.owner.drained(self.client)
 
@@ -214,8 +223,9 @@ class SecureLink:
             self.owner.received(self.client, whole)
         if not self._over and (ended or failure):
             self._stop(failure)
-        if not self._over:
-            self._flush()
+        if not self._over and self._flush():
+            self._clogged = True
+            self._inner.pause()
 
     def _stop(self, failure: str) -> None:
         """Nothing more is read."""
@@ -290,16 +300,19 @@ class SecureLink:
         elif self._ended:
             self._told_end()
         else:
-            self._inner.resume()
+            self.resume()
             self._read()
 
     def pause(self) -> None:
         """Reads no more for now."""
+        self._held = True
         self._inner.pause()
 
     def resume(self) -> None:
         """Reads again."""
-        self._inner.resume()
+        self._held = False
+        if not self._clogged:
+            self._inner.resume()
 
     def end(self, truncated: bool = False) -> None:
         """Half-close: close_notify, then FIN; the FIN alone where the other side of the relay was cut off."""
