@@ -51,7 +51,7 @@ class Proxy:
             line += ["--listen", listen, "--upstream", str(upstream)]
         surroundings = environment(folder)
         if python_path is not None:
-            surroundings["PYTHONPATH"] = f"{python_path}{os.pathsep}{surroundings['PYTHONPATH']}"
+            surroundings["PYTHONPATH"] = os.pathsep.join([str(python_path), *filter(None, [surroundings.get("PYTHONPATH")])])
 
         with self.events_path.open("wb") as out, self._stderr.open("wb") as err:
             self.process = subprocess.Popen([*line, *options], stdin=subprocess.DEVNULL, stdout=stdout or out,
