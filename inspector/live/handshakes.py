@@ -81,24 +81,26 @@ class Leg(NamedTuple):
     """What is wrong with what the server has shown."""
     own: str = ""
     """The SHA-256 of the certificate that the server was shown; empty where none was."""
+    verify: str = ""
+    """What was to follow from a problem: `on`, `warn`, `off` (nobody has looked); empty for the client's leg."""
 
     def finding(self, leg: str) -> Finding:
         """What there is to tell of it."""
         secured = self.secured
-        names, digest, until = facts_of(self.shown) if self.shown else ([], "", "")
+        facts = facts_of(self.shown)
         told = ", ".join([
             secured.version, secured.cipher, *([f"asks for {self.name}"] if leg == CLIENT and self.name else []),
-            *([f"certificate for {', '.join(names)}"] if self.shown else []),
+            *([f"certificate for {', '.join(facts['names'])}"] if self.shown else []),
             *([f"asks for a certificate, and gets {'ours' if secured.shown else 'none'}"] if secured.asked else []),
-            f"{secured.duration / 1000:.1f} ms",
+            f"{secured.duration / 1000:.1f} ms", *(["not verified"] if self.verify == OFF else []),
             *(f"{problem.name}: {problem.detail}" for problem in self.problems)])
         return Finding("tls", f"{leg} leg: {told}", {
             "leg": leg, "name": self.name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn,
             "alpn_offered": list(self.offered),
-            "names": names, "certificate": digest, "valid_until": until, "resumed": secured.resumed,
-            "duration_us": secured.duration, "client_certificate_asked": secured.asked, "client_certificate": self.own,
-            "problems": _told(self.problems),
-        }, "high" if self.problems else "info")
+            **facts, "resumed": secured.resumed, "duration_us": secured.duration,
+            "client_certificate_asked": secured.asked, "client_certificate": self.own,
+            "verify": self.verify, "problems": _told(self.problems),
+        }, "high" if self.problems else "low" if self.verify == OFF else "info")
 
 
 class Failed(NamedTuple):
@@ -202,7 +204,7 @@ class Handshakes:
             self._fail(Failed(False, reason, False, problems))
             return
         self._server_leg = Leg(outcome, _shown_by(link) or b"", asked_name(self._whom.host) or "",
-                               problems=problems, own=self._interception.own if outcome.shown else "")
+                               problems=problems, own=self._interception.own if outcome.shown else "", verify=verify)
         self._greet_client()
 
     def _greet_client(self) -> None:

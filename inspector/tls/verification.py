@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -54,6 +54,8 @@ WEAK_DIGESTS: Final = frozenset({"md5", "sha1"})
 REMEMBERED: Final = 60.0
 """Seconds for which it is remembered what is wrong with a chain: judging costs more than half a handshake."""
 MOST_REMEMBERED: Final = 100
+LONGEST_NAME: Final = 500
+"""Characters of an issuer that are told."""
 
 
 class Problem(NamedTuple):
@@ -165,14 +167,19 @@ def _is_address(name: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def facts_of(der: bytes) -> tuple[list[str], str, str]:
-    """Of a certificate: its names, SHA-256 and end of validity, as `2026-11-23T00:00:00Z`; empty what cannot be told."""
-    digest = sha256(der).hexdigest()
+def facts_of(der: bytes) -> dict[str, Any]:
+    """Of a certificate (DER): whom it is for, who has signed it, its SHA-256, until when it is valid; empty what cannot be told,
+    and all where there is none."""
+    names: list[str] = []
+    told = {"names": names, "issuer": "", "certificate": sha256(der).hexdigest() if der else "", "valid_until": ""}
     try:
         certificate = x509.load_der_x509_certificate(der)
-        return names_of(certificate), digest, f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
+        names += names_of(certificate)
+        told["issuer"] = certificate.issuer.rfc4514_string()[:LONGEST_NAME]
+        told["valid_until"] = f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
     except ValueError:
-        return [], digest, ""
+        pass
+    return told
 
 
 def digest_of(path: str | None) -> str:

@@ -195,18 +195,23 @@ def test_keys_of_both_legs(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: 
 
 
 def test_a_certificate_that_nobody_has_signed(dovecot: Dovecot, tmp_path: Path) -> None:
-    """Refused, and said why; with warn the session goes on, and the finding tells."""
+    """Refused, and said why; with warn the session goes on, and the finding tells; with off nobody looks, which it tells too."""
     with proxy(tmp_path, "pop3s", dovecot.pop3s) as run, pytest.raises((ssl.SSLError, OSError)):
         fetch(run.port, "implicit", run.ca)
     assert "self_signed" in run.said
     assert "--upstream-ca" in run.said
     assert not run.events("pdu")
-    (tmp_path / "warn").mkdir()
-    dovecot.maildrop(USER, LETTER)
-    with proxy(tmp_path / "warn", "pop3s", dovecot.pop3s, "--upstream-verify", "warn") as run:
-        fetch(run.port, "implicit", run.ca)
-    (server,) = [event for event in run.events("tls") if event["leg"] == "server"]
-    assert [problem["name"] for problem in server["problems"]] == ["self_signed"]
+    for how, problems in (("warn", ["self_signed"]), ("off", [])):
+        (tmp_path / how).mkdir()
+        dovecot.maildrop(USER, LETTER)
+        with proxy(tmp_path / how, "pop3s", dovecot.pop3s, "--upstream-verify", how) as run:
+            fetch(run.port, "implicit", run.ca)
+        server, client = run.events("tls")
+        assert [problem["name"] for problem in server["problems"]] == problems
+        assert (server["verify"], client["verify"]) == (how, "")
+        assert ("not verified" in server["summary"]) is (how == "off")
+        assert server["issuer"] == "CN=pop.example"
+        assert client["issuer"].startswith("CN=mailspy CA ")
 
 
 def test_a_client_that_does_not_trust(dovecot: Dovecot, pair: tuple[Path, Path], tmp_path: Path) -> None:
