@@ -33,17 +33,41 @@ HELD: Final = 2
 class Lane:
     """The octets of one direction between their coming and their leaving."""
 
-    __slots__ = ("base", "held", "leaving")
+    __slots__ = ("_fresh", "_held", "base", "leaving")
 
     def __init__(self) -> None:
         self.base = 0
         """Where in the session's stream the held octets begin."""
-        self.held = bytearray()
+        self._held = bytearray()
+        self._fresh = b""
+        """What has come last while nothing was held: most segments leave as they came, and are not copied for that."""
         self.leaving: list[bytes] = []
+
+    @property
+    def held(self) -> bytearray:
+        """The octets that have come and not left."""
+        if self._fresh:
+            self._held += self._fresh
+            self._fresh = b""
+        return self._held
+
+    def came(self, data: bytes) -> None:
+        """Octets have come."""
+        if self._held or self._fresh:
+            self.held.extend(data)
+        else:
+            self._fresh = data
 
     def release(self, offset: int) -> None:
         """Lets everything before that offset leave."""
-        if (count := offset - self.base) > 0:
+        count = offset - self.base
+        if count <= 0:
+            return
+        if count >= len(self._fresh) and self._fresh:
+            self.leaving.append(self._fresh)
+            self.base += count
+            self._fresh = b""
+        else:
             self.leaving.append(bytes(self.held[:count]))
             self.drop(count)
 
@@ -58,8 +82,11 @@ class Lane:
 
     def take(self) -> bytes:
         """What leaves now."""
-        data, self.leaving = b"".join(self.leaving), []
-        return data
+        leaving = self.leaving
+        if not leaving:
+            return b""
+        self.leaving = []
+        return leaving[0] if len(leaving) == 1 else b"".join(leaving)
 
 
 class FlowGate:
@@ -93,7 +120,7 @@ class FlowGate:
 
     def came(self, client: bool, data: bytes) -> None:
         """Octets have come; the session reads them next."""
-        (self._client if client else self._server).held += data
+        (self._client if client else self._server).came(data)
 
     def leaves(self, client: bool) -> bytes:
         """What may leave in one direction, after the session has read."""

@@ -112,6 +112,9 @@ class Relay:
         if capture is not None:
             saved = inspector.masked(data) if client and not self._keep_secrets else data
             capture.segment(inspector.flow, C2S if client else S2C, saved, time, inspector.comments())
+        self._pass_on(client, data)
+
+    def _pass_on(self, client: bool, data: bytes) -> None:
         if self._outbox is not None:
             self._outbox.add(self, client, data)
         else:
@@ -259,19 +262,19 @@ class GatedRelay(Relay):
                 saved = data if self._keep_secrets else inspector.masked(data)
                 self._capture.segment(inspector.flow, C2S, saved, time, comments)
         gate.take_turns()
-        self._flush()
         to_server, to_client = gate.leaves(True), gate.leaves(False)
         if gate.closing is not None and gate.closing.farewell:
             to_client += gate.closing.farewell
             gate.forget()
             inspector.feed(False, gate.closing.farewell, time)
-        if to_server:
-            self.send(True, to_server)
         if self._capture is not None and (shown := to_client + gate.withheld):
             self._capture.segment(inspector.flow, S2C, shown, time, () if client else comments)
-            self._flush()
+        if to_server:
+            self._pass_on(True, to_server)
         if to_client:
-            self.send(False, to_client)
+            self._pass_on(False, to_client)
+        if gate.closing is not None or gate.agreed:
+            self._flush()
         self._go_on(gate)
 
     def _go_on(self, gate: FlowGate) -> None:
