@@ -154,7 +154,8 @@ class Relay:
         else:
             self._server_ended = True
         source, target = (self.client, self.server) if client else (self.server, self.client)
-        if source is not None and source.truncated and self.inspector.unfinished:
+        first = not (self._client_ended and self._server_ended)  # who ends because the other has cuts off nothing
+        if first and source is not None and source.truncated and self.inspector.unfinished:
             leg = "client" if client else "server"
             self.note([Finding("tls_truncated", f"{leg} leg: it ended in the middle of the session, and TLS did not say so: "
                                "somebody may have cut it off", {"leg": leg}, "medium")])

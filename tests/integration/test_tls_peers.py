@@ -247,6 +247,50 @@ def test_what_a_client_says_while_the_servers_handshake_is_under_way(pair: tuple
     assert_replay_is_live(run)
 
 
+class Ending(threading.Thread):
+    """A POP3S server that ends in the middle of a message: with close_notify or cut off, as somebody on the way might do."""
+
+    def __init__(self, pair: tuple[Path, Path], notify: bool) -> None:
+        super().__init__(daemon=True)
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(*pair)
+        self._notify = notify
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(20)
+        self.port = self._listening.getsockname()[1]
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError), self._listening, self._context.wrap_socket(
+                self._listening.accept()[0], server_side=True) as end:
+            end.sendall(b"+OK ready\r\n")
+            end.recv(1_000)
+            end.sendall(b"+OK\r\nSubject: half\r\n\r\na")
+            if self._notify:
+                end.settimeout(1)
+                end.unwrap()
+
+
+@pytest.mark.parametrize("notify", [True, False])
+def test_ends_with_a_word_and_without(pair: tuple[Path, Path], tmp_path: Path, notify: bool) -> None:
+    """T10: an end that TLS vouches for is passed on as one; a cut is told, and the client can see that it is one."""
+    with proxy(tmp_path, "pop3s", f"pop3s://127.0.0.1:{Ending(pair, notify).port}", "--upstream-ca", str(pair[0])) as run:
+        context = ssl.create_default_context(cafile=str(run.ca))
+        with socket.create_connection(("127.0.0.1", run.port), 10) as connection, context.wrap_socket(
+                connection, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as end:
+            assert end.recv(100) == b"+OK ready\r\n"
+            end.sendall(b"RETR 1\r\n")
+            got = b""
+            with contextlib.nullcontext() if notify else pytest.raises(ssl.SSLEOFError):
+                while data := end.recv(100):
+                    got += data
+    assert got == b"+OK\r\nSubject: half\r\n\r\na"
+    assert [event["leg"] for event in run.events("tls_truncated")] == ([] if notify else ["server"])
+    (message,) = run.events("message")
+    assert message["complete"] is False
+    assert_replay_is_live(run)
+
+
 class Strict(threading.Thread):
     """A POP3S server that serves whom a certificate proves, and nobody else."""
 
