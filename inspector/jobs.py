@@ -24,6 +24,7 @@ from contextlib import suppress
 from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from selectors import EVENT_READ, DefaultSelector
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from inspector.capture.blocks import Share
@@ -229,6 +230,9 @@ class Jobs:
         self._pipes: list[Connection] = []
         self._pumps: list[int] = []
         self._processes = []
+        self._said = [deque[Any]() for _ in range(count)]
+        """What each worker has said and nobody has looked at: as far as it is ahead of the others, so many rounds."""
+        self._hearing = DefaultSelector()
         self.counts: list[Any] = []
         """What each worker has counted; known after `write_all`."""
         for index in range(count):
@@ -241,6 +245,7 @@ class Jobs:
                 make, read, Share(index, count), inboxes, give, source, ours, pumps))
             process.start()
             give.close()
+            self._hearing.register(mine, EVENT_READ, index)
             self._pipes.append(mine)
             self._processes.append(process)
             if pumped:
@@ -279,13 +284,22 @@ class Jobs:
             process.terminate()
         for process in self._processes:
             process.join()
+        self._hearing.close()
         for pipe in self._pipes:
             pipe.close()
 
     def _answers(self) -> list[Any]:
-        """What each worker says next."""
+        """What each worker says next.  All are heard at once: one that has died keeps the others waiting for ever."""
         try:
-            return [marshal.loads(pipe.recv_bytes()) for pipe in self._pipes]
+            while not all(self._said):
+                for key, _ in self._hearing.select():
+                    answer = marshal.loads(self._pipes[key.data].recv_bytes())
+                    self._said[key.data].append(answer)
+                    if not isinstance(answer, list):  # its last
+                        self._hearing.unregister(key.fileobj)
+                    if isinstance(answer, dict):
+                        return [answer]
+            return [said.popleft() for said in self._said]
         except (EOFError, OSError) as error:
             raise MailspyError("a worker process has died, perhaps for lack of memory: fewer --jobs need less. What it had not "
                                "returned by then is missing in the output") from error

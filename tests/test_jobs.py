@@ -80,8 +80,10 @@ def test_what_does_not_go_with_jobs() -> None:
     assert replay("--jobs", "0", ALL[0])[0] == 2
 
 
-def test_a_worker_that_dies_is_noticed() -> None:
-    """Killed while the capture still comes; nothing hangs."""
+@pytest.mark.parametrize("age", [0, 0.4, 1])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_worker_that_dies_is_noticed(age: float, which: int) -> None:
+    """Killed while the capture still comes, before it has said anything or after; nothing hangs."""
     words = Path(ALL[1]).read_bytes()
     with subprocess.Popen([sys.executable, "-m", "inspector", "replay", "--jobs", "2", "-"],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -91,7 +93,8 @@ def test_a_worker_that_dies_is_noticed() -> None:
         while len(children) < 2:
             time.sleep(0.05)
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.kill(int(children[1]), signal.SIGKILL)
+        time.sleep(age)
+        os.kill(int(children[which]), signal.SIGKILL)
         time.sleep(0.1)
         _, said = process.communicate(words[len(words) // 2:], timeout=30)
     assert process.returncode in (1, 2)
