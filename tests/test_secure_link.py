@@ -303,9 +303,10 @@ def test_a_client_that_does_not_trust_says_so() -> None:
     pair = Pair(reaching=trusting)
     assert isinstance(pair.outcomes[True], Refused)
     assert not pair.outcomes[True].theirs
-    outcome = pair.outcomes.get(False)
-    # In TLS 1.3 the server is done before the client's alert comes.
-    assert isinstance(outcome, Secured) or (outcome.theirs and "unknown ca" in outcome.reason)
+    outcome = pair.outcomes[False]
+    assert isinstance(outcome, Refused)
+    assert outcome.theirs
+    assert "unknown ca" in outcome.reason
 
 
 def test_sessions_are_resumed() -> None:

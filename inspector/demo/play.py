@@ -20,7 +20,8 @@ from inspector.demo.secure import HOST, Secure, SecurePop3Server
 from inspector.demo.servers import Servers
 from inspector.demo.words import word
 from inspector.live import reactor as reactors
-from inspector.live.service import Ending, Route, Service, Settings, make_plane
+from inspector.live.ending import Ending
+from inspector.live.service import Route, Service, Settings, make_plane
 from inspector.pdu import Address
 from inspector.starttls import FOLLOW, PASS, Policy
 

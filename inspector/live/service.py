@@ -1,30 +1,26 @@
 """The live proxy: listens, connects, pairs links into relays, and ends well.
 
 Rules.  A client is served only as far as its server can be reached: otherwise it is told so, in its protocol, within the connect
-timeout.  When the system has no descriptor left, accepting pauses and resumes.  The first signal lets sessions finish for the
-drain time, the second ends at once; the capture is whole in either case.
+timeout.  When the system has no descriptor left, accepting pauses and resumes.  However it ends, the capture is whole.
 
 Knows the reactor, planes, relays and the pipeline.  Must not know any protocol, nor what plugins do.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import os
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-
-from twisted.internet.error import ReactorNotRunning
 
 from inspector import heap
 from inspector.errors import OptionError
 from inspector.live import reactor as reactors
 from inspector.live.clock import now, step
 from inspector.live.connect import Names, Reaching, Target
+from inspector.live.ending import Ending, stop
 from inspector.live.handshakes import CLIENT, SERVER, Done, Failed, Handshakes, Interception, Leg
 from inspector.live.link import Link, Listening, Plane
 from inspector.live.outbox import Outbox
@@ -405,51 +401,6 @@ def _cannot_listen(address: Address, error: OSError) -> str:
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach that address."""
     return ipaddress.ip_address(host).is_loopback
-
-
-class Ending:
-    """How the run ends: by signals."""
-
-    def __init__(self, service: Service, reactor: Any) -> None:
-        self._service = service
-        self._reactor = reactor
-        self._asked = False
-
-    def handle(self) -> None:
-        """Takes SIGINT and SIGTERM."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._reactor.callFromThread(self.ask))
-
-    def over(self) -> None:
-        """Takes them no more: there is nothing left that they could end, and the exit code is to be ours."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-
-    def ask(self) -> None:
-        """The first time sessions may finish; the second time they may not."""
-        service = self._service
-        if self._asked or not service.sessions:
-            self._stop()
-            return
-        self._asked = True
-        service.close_listening()
-        if not service.sessions:
-            self._stop()
-            return
-        service.notice(f"stopping: {service.sessions} open session{'s' * (service.sessions > 1)} may finish within "
-                       f"{service.settings.drain:g} s; once more to end at once")
-        service.idle = self._stop
-        self._reactor.callLater(service.settings.drain, self._stop)
-
-    def _stop(self) -> None:
-        self._service.idle = None
-        stop(self._reactor)
-
-
-def stop(reactor: Any) -> None:
-    """Stops the reactor, once."""
-    with contextlib.suppress(ReactorNotRunning):
-        reactor.stop()
 
 
 def run(routes: Sequence[Route], pipeline: Pipeline, capture: CaptureWriter | None, keep_secrets: bool, settings: Settings,
