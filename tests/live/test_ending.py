@@ -84,7 +84,7 @@ def test_a_stuck_client_does_not_hold_it_up(tmp_path: Path, transport: str, how:
 
 def test_a_sudden_death_loses_nothing(tmp_path: Path, transport: str) -> None:
     """`kill -9` under traffic: whatever a client or server has received stands in the capture, which can be read."""
-    sent = noise(20 * MIB, 7).replace(b"\n", b"-").replace(b"\r", b"-")
+    sent = noise(40 * MIB, 7).replace(b"\n", b"-").replace(b"\r", b"-")
     for number in range(2):
         with Peers() as peers, Proxy(tmp_path / str(number), "--transport", transport, "--quiet", "--keep-secrets", "-w",
                                      "capture.pcapng", upstreams=(peers,)) as proxy:
@@ -105,7 +105,7 @@ def test_a_sudden_death_loses_nothing(tmp_path: Path, transport: str) -> None:
             with doing(lambda: receive("server", server), lambda: receive("client", client), lambda: send(client),
                        lambda: send(server)):
                 until(lambda got=got: all(got.values()), "octets", 5)
-                time.sleep(random.Random(number).uniform(0, 0.05))
+                time.sleep(random.Random(number).uniform(0, 0.01))
                 proxy.kill()
         saved = streams(proxy)
         assert saved["S->C"][5:5 + len(got["client"])] == got["client"]
