@@ -16,12 +16,15 @@ from typing import Final
 
 from inspector.pdu import C2S, PDU, Finding, Kind, Message
 from inspector.session import Session
-from inspector.starttls import PASS, Policy, StartTls
+from inspector.starttls import HIDE, PASS, REFUSE, SERVE, Policy, StartTls
 from inspector.verdict import Answer, Close, Forward, Replace, Verdict
 
 _LINES: Final = frozenset({Kind.GREETING, Kind.COMMAND, Kind.REPLY, Kind.CONTINUATION, Kind.SASL_RESPONSE})
 _HELLO: Final = b"\x16"
 """The first octet of a TLS handshake."""
+_STANCES: Final = {SERVE: "offers {} in the server's place", HIDE: "hides {}, which the client is to believe there is not",
+                   REFUSE: "refuses {} in the server's place"}
+"""What is told of a session in which the server is not asked for TLS."""
 
 
 LONGEST_COMMAND: Final = 512
@@ -92,8 +95,8 @@ class Lane:
 class FlowGate:
     """The gate of one flow."""
 
-    __slots__ = ("_agreed", "_answers", "_client", "_judged", "_listing", "_reply", "_server", "closing", "edits", "hello",
-                 "policy", "session", "starttls")
+    __slots__ = ("_agreed", "_answers", "_client", "_judged", "_listing", "_reply", "_server", "_told", "closing", "edits",
+                 "hello", "policy", "session", "starttls")
 
     def __init__(self, policy: Policy = PASS, judged: bool = True) -> None:
         """`policy`: what becomes of TLS that begins in the session; `judged`: no line leaves before it was judged."""
@@ -116,6 +119,8 @@ class FlowGate:
         """Where the server's last PDU begins and ends."""
         self._listing = False
         """That PDU belongs to a list of capabilities."""
+        self._told = False
+        """It is told what is done in the server's place."""
         self._agreed = False
 
     def came(self, client: bool, data: bytes) -> None:
@@ -129,7 +134,7 @@ class FlowGate:
         if session is not None and self.closing is None:
             if not self._agreed:
                 lane.release(self._limit(session, client))
-            elif not client and self.policy.answer is None:
+            elif not client:
                 lane.release(self._reply[0])
             if len(lane.held) > HELD * session.limits.held:
                 self.closing = Close()
@@ -192,10 +197,11 @@ class FlowGate:
                 return
             reader, lane = session.server, self._server
             lane.release(reader.offset)
-            lane.insert(raw)
-            lane.base += len(raw)
+            lane.held[:0] = raw
             reader.offset += len(raw)
             session.server_line(raw, len(raw))
+            if not self._agreed:  # else it is withheld as the server's own would be
+                lane.release(reader.offset)
 
     # TLS that begins in the session
 
@@ -204,6 +210,8 @@ class FlowGate:
         starttls, policy = self.starttls, self.policy
         if starttls is None or self._agreed:
             return
+        if not self._told:
+            self._tell(starttls)
         if pdu.direction is C2S:
             if policy.answer is not None and pdu.verb == starttls.verb and pdu.kind is Kind.COMMAND:
                 self._rule_line(pdu, Answer(starttls.accepted if policy.answer else starttls.refused))
@@ -212,6 +220,13 @@ class FlowGate:
         self._listing = pdu.verb in starttls.lists
         if self._listing and policy.offered is not None and starttls.in_list(pdu):
             self._edit(pdu, starttls, policy.offered)
+
+    def _tell(self, starttls: StartTls) -> None:
+        """What is done in the server's place, once a session: neither it nor its lists are then the server's own."""
+        self._told = True
+        if (stance := _STANCES.get(self.policy)) is not None:
+            self.edits.append(Finding("tls_policy", f"mailspy {stance.format(starttls.verb)}", {
+                "capability": starttls.verb, "offered": self.policy.offered, "accepted": self.policy.answer}))
 
     def _edit(self, pdu: PDU, starttls: StartTls, offered: bool) -> None:
         edited, session = starttls.edited(pdu.raw, offered), self.session
@@ -269,16 +284,15 @@ class FlowGate:
 
     @property
     def withheld(self) -> bytes:
-        """Where the server has agreed: its reply, which the client did not get yet, and what came with it."""
-        return bytes(self._server.held) if self._agreed and self.policy.answer is None else b""
+        """Where TLS is agreed on: the reply, which the client did not get yet, and what came with it."""
+        return bytes(self._server.held) if self._agreed else b""
 
     @property
     def breached(self) -> str:
         """Who has sent clear text with the command or with its reply: `client`, `server` or nobody."""
         if self._client.held:
             return "client"
-        end = self._reply[1] if self.policy.answer is None else 0
-        return "server" if len(self._server.held) > max(0, end - self._server.base) else ""
+        return "server" if len(self._server.held) > max(0, self._reply[1] - self._server.base) else ""
 
     def renew(self, policy: Policy) -> None:
         """The session goes on in TLS: other streams, of which nothing has come."""

@@ -58,8 +58,8 @@ def flow_opened(flow: Flow) -> None:
 
 @hookspec
 def flow_closed(flow: Flow, reason: str) -> None:
-    """The connection is over.  `reason` says who ended it and how: `client closed`, `server closed`,
-    `client reset`, `server reset`, `observation ended` (mailspy was stopped, or the capture ends there)."""
+    """The connection is over.  `reason` says who ended it and how: `client closed`, `server closed`, `client reset`,
+    `server reset`, `tls failed` (mailspy has ended it), `observation ended` (mailspy was stopped, or the capture ends there)."""
 
 
 @hookspec

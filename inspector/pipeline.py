@@ -558,7 +558,7 @@ class Inspector:
             self._ended = direction
         if self._ended is direction:
             return False
-        self.close("client closed" if self._ended is C2S else "server closed")
+        self.close(self._reason("client closed" if self._ended is C2S else "server closed"))
         return True
 
     def reset(self, direction: Direction, time: int) -> bool:
@@ -567,8 +567,12 @@ class Inspector:
         self.time = time
         if self._pipeline.copy is not None:
             self._pipeline.copy.reset(self.flow, direction, time)
-        self.close("client reset" if direction is C2S else "server reset")
+        self.close(self._reason("client reset" if direction is C2S else "server reset"))
         return True
+
+    def _reason(self, seen: str) -> str:
+        """Where TLS has failed mailspy has ended the flow on both sides, whatever the last segment is."""
+        return "tls failed" if self.session is not None and self.session.failed else seen
 
     def close(self, reason: str) -> None:
         """The flow is over."""

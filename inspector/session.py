@@ -76,12 +76,18 @@ class Gate(Protocol):
 class Veil:
     """What TLS hides of a session, and what came before it."""
 
-    __slots__ = ("client", "legs", "offered", "server")
+    __slots__ = ("agreed", "client", "edited", "failed", "legs", "offered", "server")
 
     def __init__(self) -> None:
         self.client = -1
         self.server = -1
         """Where each side's octets were when TLS was agreed on; below 0 when nothing may go on in the clear."""
+        self.agreed = False
+        """Somebody has asked for TLS, and somebody has agreed."""
+        self.failed = False
+        """There is no TLS where there was to be."""
+        self.edited = False
+        """What is offered or refused is mailspy's, not the server's."""
         self.legs: set[str] = set()
         """Which legs are in TLS, as the live proxy has told."""
         self.offered: frozenset[str] | None = None
@@ -447,18 +453,19 @@ class Session:
         offered = starttls.verb in capabilities
         if before is None and (mechanism := in_the_clear(pdu.raw)):
             self.anomaly("auth_offered_in_clear", mechanism, pdu)
-        if self.offers is not None and self.offers.withdrawn(self.flow.server, offered):
+        if self.offers is not None and not self._veil.edited and self.offers.withdrawn(self.flow.server, offered):
             self.anomaly("starttls_withdrawn", f"{self.flow.server} has offered {starttls.verb} before", pdu)
 
     def refused_tls(self) -> None:
         """The server has said no."""
         verb = self.starttls.verb if self.starttls is not None else ""
-        self.anomaly("starttls_refused", f"{verb} was {'offered and ' if verb in (self._veil.offered or ()) else ''}refused")
+        if not self._veil.edited:
+            self.anomaly("starttls_refused", f"{verb} was {'offered and ' if verb in (self._veil.offered or ()) else ''}refused")
         self.release_client()
 
     def start_tls(self) -> None:
         """TLS was agreed on: from here both directions are records."""
-        self.tls = True
+        self.tls = self._veil.agreed = True
         held = self.client.held
         self._veil.server, self._veil.client = self.server.offset, self.client.offset
         self.client.step = self.server.step = Reader.record
@@ -488,12 +495,23 @@ class Session:
             self.unveil("server" in self._veil.legs)
         for finding in findings:
             self.report(finding)
-            if finding.event == "tls":
+            if finding.event == "tls_policy":
+                self._veil.edited = True
+            elif finding.event == "tls_failed":
+                self._veil.failed = True
+                self._injected(finding.fields)
+            elif finding.event == "tls":
                 self._leg(finding.fields)
+
+    def _injected(self, fields: Mapping[str, object]) -> None:
+        """Where mailspy itself has asked the server for TLS, which no PDU shows."""
+        if octets := fields.get("injected"):
+            self.anomaly("plaintext_after_starttls", f"{fields.get('leg')} leg: {octets} octets came in the clear with the reply")
 
     def _leg(self, fields: Mapping[str, object]) -> None:
         """One leg is in TLS: is anything odd about it?"""
         leg = f"{fields.get('leg')} leg"
+        self._injected(fields)
         if told := weak(str(fields.get("version", "")), str(fields.get("cipher", ""))):
             self.anomaly("weak_tls", f"{leg}: {told}")
         offered = fields.get("alpn_offered")
@@ -507,6 +525,11 @@ class Session:
         self._veil.server = -1
         self.client.renew()
         self.server.renew()
+
+    @property
+    def failed(self) -> bool:
+        """Whether TLS has failed, and with it the session."""
+        return self._veil.failed
 
     @property
     def veiled(self) -> bool:
@@ -543,5 +566,5 @@ class Session:
         hello = _SERVER_HELLO.search(note) if record and not reader.client else None
         if hello is not None and (told := weak(hello[1], "")):
             self.anomaly("weak_tls", told, pdu)
-        if early:
+        if early and self._veil.agreed:
             self.anomaly("plaintext_after_starttls", "clear text where a TLS record was due", pdu)

@@ -155,6 +155,45 @@ def test_the_wall(said: tuple[bytes, ...], tmp_path) -> None:
     assert told.told == live.told
 
 
+@pytest.mark.parametrize("seed", CUTTINGS)
+def test_the_wall_where_we_answer(seed: int | None) -> None:
+    """T01: the client is not told to begin, and what it has injected goes nowhere; a hello is for TLS."""
+    live = Live("pop3", SERVE).play(b"S+OK\r\n", b"CSTLS\r\nUSER mallory\r\n", dice=random.Random(seed) if seed else None)
+    assert live.links[1].sent == b""
+    assert b"USER" not in live.inner[1].sent
+    if seed is None:
+        assert live.breached == "client"
+        assert live.links[0].sent == b"+OK\r\n421 no\r\n"
+        assert "critical plaintext_after_starttls" in live.told
+    live = Live("pop3", SERVE, holds=True).play(b"S+OK\r\n", b"CSTLS\r\n" + HELLO)
+    assert (live.hello, live.breached, live.reply) == (HELLO, "", STLS.accepted)
+    assert live.links[0].sent == b"+OK\r\n"
+
+
+@pytest.mark.parametrize(("policy", "word"), [(SERVE, "offers"), (HIDE, "hides"), (REFUSE, "refuses")])
+def test_what_is_done_in_the_servers_place_is_not_the_servers(policy: Policy, word: str, tmp_path) -> None:
+    """It is told once, and taken for no downgrade; replay tells the same."""
+    capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
+    live = Live("smtp", policy, capture, holds=True)
+    live.relay.inspector.session.offers.withdrawn(Address("127.0.0.1", 24110), True)  # in an earlier session
+    live.play(b"S220 mx\r\n", b"CEHLO a\r\n", b"S250-mx\r\n250 STARTTLS\r\n", b"CSTARTTLS\r\n")
+    live.relay.stop()
+    capture.close()
+    assert [line.split()[2] for line in live.told if line.startswith("tls_policy ")] == [word]
+    assert not [line for line in live.told if line.split()[0] in ("low", "medium", "high", "critical")]
+    told, pipeline = listener()
+    pipeline.offers.withdrawn(Address("127.0.0.1", 24110), True)
+    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
+    pipeline.finish()
+    assert told.told == live.told
+
+
+def test_tls_where_nobody_has_asked_for_it() -> None:
+    """On a port that begins in the clear: the server's answers in the clear are no injection."""
+    live = Live("smtp", PASS).play(b"S220 mx\r\n", b"C" + HELLO, b"S500 what\r\n", b"S500 what\r\n")
+    assert [line for line in live.told if line.split()[0] in ("low", "medium", "high", "critical")] == ["high cross_protocol"]
+
+
 @pytest.mark.parametrize(("asked", "answered"), [
     (b"CSTLS\r\nUSER mallory\r\nSTA", b"S+OK go\r\n"), (b"CSTLS\r\n", b"S+OK go\r\n+OK fake\r\n+O")])
 def test_what_is_injected_may_be_dropped(asked: bytes, answered: bytes, tmp_path) -> None:

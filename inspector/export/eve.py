@@ -27,7 +27,8 @@ SASL: Final = "<SASL DATA>"
 """Suricata's name for what a client sends in the middle of an AUTH."""
 MOST: Final = 1_000
 """Recipients, files and octets of a state that a peer can make many of."""
-REASONS: Final = {"observation ended": "shutdown", "client reset": "tcp_reset", "server reset": "tcp_reset"}
+REASONS: Final = {"observation ended": "shutdown", "client reset": "tcp_reset", "server reset": "tcp_reset",
+                  "tls failed": "tcp_reset"}
 
 
 class _State:

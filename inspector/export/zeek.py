@@ -58,7 +58,7 @@ LOGS: Final = {
 }
 """The logs and their fields."""
 STATES: Final = {"client closed": "SF", "server closed": "SF", "client reset": "RSTO", "server reset": "RSTR",
-                 "observation ended": "S1"}
+                 "tls failed": "RSTR", "observation ended": "S1"}
 
 
 class _State:

@@ -45,8 +45,22 @@ MEND: Final = {
 ANYWAY: Final = "--upstream-verify warn goes on all the same"
 ASKED: Final = "; it has asked for a client's certificate: --client-cert FILE"
 NOT_TAKEN: Final = "; it was shown the certificate of --client-cert: does it know who has signed that?"
-UNTRUSTED: Final = frozenset({"unknown ca", "certificate unknown", "bad certificate", "unsupported certificate"})
-"""Alerts of a client that does not know our authority."""
+ADVICE: Final[Sequence[tuple[str, Sequence[str], str]]] = (
+    (SERVER, ("protocol version", "unsupported protocol"),
+     "it knows only versions that mailspy does not offer: --tls-legacy allows TLS 1.0 and 1.1"),
+    (SERVER, ("wrong version number", "packet length", "http request", "unexpected message"),
+     "does it speak TLS on this port? One that begins in the clear is --upstream SCHEME+starttls://…"),
+    (SERVER, ("",), "does it speak TLS on this port?"),
+    (CLIENT, ("unknown ca", "certificate unknown", "bad certificate", "unsupported certificate"),
+     "it does not know our authority (`mailspy ca install-help`), or the authority is restricted to other names "
+     "(`mailspy ca show`)"),
+    (CLIENT, ("certificate expired",), "the server's own certificate has expired, and ours copies that: its operator must renew"),
+    (CLIENT, ("protocol version", "unsupported protocol"), "it knows only TLS 1.0 or 1.1: --tls-legacy allows them"),
+    (CLIENT, ("wrong version number", "packet length", "http request", "unexpected message"),
+     "it speaks in the clear on a port that is in TLS: it is to be set to TLS from the first octet; or --listen "
+     "SCHEME+starttls://…"),
+)
+"""What to do, by the leg and by what is in the reason; the first that fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +97,27 @@ class Leg(NamedTuple):
     """The SHA-256 of the certificate that the server was shown; empty where none was."""
     verify: str = ""
     """What was to follow from a problem: `on`, `warn`, `off` (nobody has looked); empty for the client's leg."""
+    injected: int = 0
+    """Octets in the clear that came with the server's agreement to TLS, and went nowhere."""
 
     def finding(self, leg: str) -> Finding:
         """What there is to tell of it."""
         secured = self.secured
-        facts = facts_of(self.shown)
+        facts, unverified = facts_of(self.shown), self.verify == OFF
+        severity = "high" if self.problems else "low" if unverified else "info"
         told = ", ".join([
+            *(f"{problem.name}: {problem.detail}" for problem in self.problems), *(["not verified"] if unverified else []),
             secured.version, secured.cipher, *([f"asks for {self.name}"] if leg == CLIENT and self.name else []),
             *([f"certificate for {', '.join(facts['names'])}"] if self.shown else []),
             *([f"asks for a certificate, and gets {'ours' if secured.shown else 'none'}"] if secured.asked else []),
-            f"{secured.duration / 1000:.1f} ms", *(["not verified"] if self.verify == OFF else []),
-            *(f"{problem.name}: {problem.detail}" for problem in self.problems)])
+            f"{secured.duration / 1000:.1f} ms"])
         return Finding("tls", f"{leg} leg: {told}", {
             "leg": leg, "name": self.name, "version": secured.version, "cipher": secured.cipher, "alpn": secured.alpn,
             "alpn_offered": list(self.offered),
             **facts, "resumed": secured.resumed, "duration_us": secured.duration,
             "client_certificate_asked": secured.asked, "client_certificate": self.own,
-            "verify": self.verify, "problems": _told(self.problems),
-        }, "high" if self.problems else "low" if self.verify == OFF else "info")
+            "verify": self.verify, "problems": _told(self.problems), "injected": self.injected, "severity": severity,
+        }, severity)
 
 
 class Failed(NamedTuple):
@@ -113,13 +130,20 @@ class Failed(NamedTuple):
     theirs: bool = False
     """It was the peer's word: an alert."""
     problems: tuple[Problem, ...] = ()
+    server: Leg | None = None
+    """How the server's leg is in TLS, where it was the client's that failed."""
+    injected: int = 0
+    """Octets in the clear that came with the server's agreement to TLS."""
 
-    def finding(self, farewell: str = "") -> Finding:
+    def findings(self, farewell: str = "") -> list[Finding]:
         """What there is to tell of it; `farewell` is what the client is told, if anything."""
         leg = CLIENT if self.client else SERVER
-        return Finding("tls_failed", f"{leg} leg: {self.reason}", {
+        told = f"; the client is told: {farewell}" if farewell else ""
+        failed = Finding("tls_failed", f"{leg} leg: {self.reason}{told}", {
             "leg": leg, "reason": self.reason, "alert": self.theirs, "farewell": farewell, "problems": _told(self.problems),
+            "injected": self.injected, "severity": "high",
         }, "high")
+        return [failed] if self.server is None else [self.server.finding(SERVER), failed]
 
 
 Done = Callable[[Link, Link, Leg | None, Leg | None], None]
@@ -158,10 +182,11 @@ class Handshakes:
         else:
             self._greet_client()
 
-    def upgrade(self, starttls: StartTls, client: bool) -> None:
-        """The server is asked for TLS first, in its protocol; what it has said before is `greeting` then."""
+    def upgrade(self, starttls: StartTls, client: bool, drops: bool = False) -> None:
+        """The server is asked for TLS first, in its protocol; what it has said before is `greeting` then.  `drops`: clear text
+        that comes with its agreement goes nowhere; else there is no session then."""
         self._client_secret = client
-        self._upgrade = Upgrade(self._server, starttls, self._upgraded)
+        self._upgrade = Upgrade(self._server, starttls, self._upgraded, drops)
 
     @property
     def greeting(self) -> bytes:
@@ -178,11 +203,16 @@ class Handshakes:
         self._over = True
         self._done = self._failed = self._answer = None
 
-    def _upgraded(self, refusal: str) -> None:
+    @property
+    def injected(self) -> int:
+        """Octets in the clear that came with the server's agreement."""
+        return self._upgrade.injected if self._upgrade is not None else 0
+
+    def _upgraded(self, refusal: str, theirs: bool) -> None:
         if self._over:
             return
         if refusal:
-            self._fail(Failed(False, refusal, True))
+            self._fail(Failed(False, refusal, theirs, injected=self.injected))
         else:
             self.begin(self._client_secret, True)
 
@@ -190,8 +220,8 @@ class Handshakes:
         if self._over:
             return
         if isinstance(outcome, Refused):
-            more = self._interception.advice(outcome.asked) or "; does it speak TLS on this port?"
-            self._fail(Failed(False, _said(outcome, SERVER) + more, outcome.theirs))
+            more = self._interception.advice(outcome.asked) or _advice(SERVER, outcome.reason)
+            self._fail(Failed(False, _said(outcome, SERVER) + more, outcome.theirs, injected=self.injected))
             return
         link.advice = self._interception.advice(outcome.asked)
         verify = self._interception.verify
@@ -203,8 +233,9 @@ class Handshakes:
             reason = sanitise(f"the server's certificate: {'; '.join([*told, *mend, ANYWAY])}")
             self._fail(Failed(False, reason, False, problems))
             return
-        self._server_leg = Leg(outcome, _shown_by(link) or b"", asked_name(self._whom.host) or "",
-                               problems=problems, own=self._interception.own if outcome.shown else "", verify=verify)
+        own = self._interception.own if outcome.shown else ""
+        self._server_leg = Leg(outcome, _shown_by(link) or b"", asked_name(self._whom.host) or "", problems=problems, own=own,
+                               verify=verify, injected=self.injected)
         self._greet_client()
 
     def _greet_client(self) -> None:
@@ -233,9 +264,7 @@ class Handshakes:
         if self._over:
             return
         if isinstance(outcome, Refused):
-            more = "; it does not know our authority: `mailspy ca install-help`" if outcome.theirs and any(
-                word in outcome.reason for word in UNTRUSTED) else ""
-            self._fail(Failed(True, _said(outcome, CLIENT) + more, outcome.theirs))
+            self._fail(Failed(True, _said(outcome, CLIENT) + _advice(CLIENT, outcome.reason), outcome.theirs))
             return
         name, offered = (self._hello.server_name, self._hello.alpn) if self._hello is not None else ("", ())
         self._finish(link, Leg(outcome, b"" if outcome.resumed else self._leaf, name, offered))
@@ -250,7 +279,7 @@ class Handshakes:
         failed = self._failed
         self.cancel()
         if failed is not None:
-            failed(failure)
+            failed(failure._replace(server=self._server_leg))
 
 
 def _shown_by(link: Link) -> bytes | None:
@@ -261,6 +290,11 @@ def _shown_by(link: Link) -> bytes | None:
 
 def _told(problems: Sequence[Problem]) -> list[dict[str, str]]:
     return [{"name": problem.name, "detail": problem.detail} for problem in problems]
+
+
+def _advice(leg: str, reason: str) -> str:
+    """What to do about it, with a semicolon before it; nothing where nobody knows."""
+    return next((f"; {advice}" for where, words, advice in ADVICE if where == leg and any(word in reason for word in words)), "")
 
 
 def _said(outcome: Refused, who: str) -> str:

@@ -158,7 +158,7 @@ class Relay:
         if first and source is not None and source.truncated and self.inspector.unfinished:
             leg = "client" if client else "server"
             self.note([Finding("tls_truncated", f"{leg} leg: it ended in the middle of the session, and TLS did not say so: "
-                               "somebody may have cut it off", {"leg": leg}, "medium")])
+                               "somebody may have cut it off", {"leg": leg, "severity": "medium"}, "medium")])
         time = now()
         direction = C2S if client else S2C
         if self._capture is not None:
@@ -187,7 +187,8 @@ class Relay:
 
     def _note_failure(self, leg: str, reason: str) -> None:
         """TLS has failed in the middle of the session."""
-        fields: dict[str, object] = {"leg": leg, "reason": reason, "alert": "alert" in reason, "farewell": "", "problems": []}
+        fields: dict[str, object] = {"leg": leg, "reason": reason, "alert": "alert" in reason, "farewell": "", "problems": [],
+                                    "injected": 0, "severity": "high"}
         self.note([Finding("tls_failed", f"{leg} leg: {reason}", fields, "high")])
 
     def stop(self) -> None:

@@ -241,7 +241,7 @@ class Service:
         handshakes = self._handshakes(route, link, server, done, failed)
         starttls = self.pipeline.protocols[route.protocol].starttls if route.server is Mode.STARTTLS else None
         if starttls is not None:
-            handshakes.upgrade(starttls, route.client is Mode.IMPLICIT)
+            handshakes.upgrade(starttls, route.client is Mode.IMPLICIT, self.settings.drop_injected)
         else:
             handshakes.begin(route.client is Mode.IMPLICIT, route.server is Mode.IMPLICIT)
 
@@ -265,14 +265,14 @@ class Service:
 
         def failed(failure: Failed) -> None:
             self._settled(handshakes)
-            self._insecure(relay, failure, route, both and not failure.client)
+            self._insecure(relay, failure, route, not failure.client)
 
         handshakes = self._handshakes(route, client, server, done, failed)
         self._switching[relay] = handshakes
         # What either side says from here on is its TLS, or breaks it: nobody but TLS reads it.
         client.pause()
         server.pause()
-        handshakes.begin(True, both, gate.hello, answer if both else None)
+        handshakes.begin(True, both, gate.hello, answer)
 
     def _sealed(self, relay: Relay, client: Link) -> SealedCapture | None:
         """The capture of the client's records, where it is asked for."""
@@ -299,7 +299,7 @@ class Service:
         who = f"{relay.client.peer}: " if failure.client else f"{route.host}:{route.port}: "
         self.notice(f"{who}{failure.reason}")
         farewell = self._farewell(route, "no TLS with the server" if not failure.client else "no TLS") if clear else b""
-        relay.abandon([failure.finding(farewell.decode("ascii").rstrip())], farewell)
+        relay.abandon(failure.findings(farewell.decode("ascii").rstrip()), farewell)
 
     def _over(self, relay: Relay) -> None:
         self._relays.discard(relay)

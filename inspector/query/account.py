@@ -18,7 +18,7 @@ MOST: Final = 20
 """Phases, users and names of anomalies that are kept of a session."""
 
 
-LEGS: Final = ("tls", "tls_failed", "tls_truncated")
+LEGS: Final = frozenset({"tls", "tls_failed", "tls_truncated"})
 """Findings that tell of a leg."""
 
 
@@ -37,7 +37,7 @@ class Account:
         """Who logged in, in that order."""
         self.tls = False
         self.legs: list[dict[str, Any]] = []
-        """How each leg is in TLS, or why it is not, where mailspy has looked into it: the members of the event."""
+        """How each leg is in TLS, or why it is not, where mailspy has looked into it: the events with their members."""
         self.phases: list[str] = []
         """The phases that were reached, in the order in which they were."""
         self.pdus = 0
@@ -85,7 +85,7 @@ class Account:
         if finding.event == "message":
             self.messages += 1
         elif finding.event in LEGS and len(self.legs) < MOST:
-            self.legs.append(dict(finding.fields))
+            self.legs.append({"event": finding.event, **finding.fields})
 
     def flow_closed(self, flow: Flow, reason: str) -> None:
         """The session is over."""

@@ -52,8 +52,8 @@ MEMBERS: Final = (
     Member("anomalies", lambda one: one.anomalies, "how often each was found"),
     Member("severity", lambda one: one.worst, "the highest among them; empty without any"),
     Member("end", lambda one: one.reason, "why it ended, as in `flow_closed`"),
-    Member("legs", lambda one: one.legs, "how each leg is in TLS where that was looked into, or why not: the members of "
-           "`tls`, `tls_failed`, `tls_truncated`"),
+    Member("legs", lambda one: one.legs, "how each leg is in TLS where that was looked into, or why not: the events `tls`, "
+           "`tls_failed`, `tls_truncated` with their members; as JSON in CSV too"),
 )
 """What a row tells, in this order."""
 NAMES: Final = tuple(member.name for member in MEMBERS)
@@ -63,6 +63,7 @@ KEYS: Final[Mapping[str, Callable[[Account], Any]]] = {
     "client": lambda one: (one.flow.client.host, one.flow.client.port),
     "server": lambda one: (one.flow.server.host, one.flow.server.port),
     "anomalies": lambda one: one.anomaly_count,
+    "legs": lambda one: [str(leg.get("version", "")) for leg in one.legs],
     "severity": lambda one: SEVERITIES.get(one.worst, -1),
 }
 """By what rows are sorted."""
@@ -149,18 +150,12 @@ FORMULAS: Final = ("=", "+", "-", "@", "|", "%")
 """How a cell begins that a spreadsheet may take for a formula or a command."""
 
 
-def flat(value: Any, between: str = " ") -> Any:
-    """A value as a cell has it: `name:value name:value` for an object, semicolons between several."""
-    if isinstance(value, dict):
-        return " ".join(f"{name}:{flat(one, ',')}" for name, one in value.items())
-    if isinstance(value, list):
-        return ("; " if value and isinstance(value[0], dict) else between).join(str(flat(one, ",")) for one in value)
-    return value
-
-
 def harmless(cell: Any) -> Any:
     """A cell that no spreadsheet calculates: a text that looks like a formula gets an apostrophe before it."""
-    cell = flat(cell)
+    if isinstance(cell, list) and any(isinstance(one, dict) for one in cell):
+        cell = json.dumps(plain(cell), ensure_ascii=False)
+    elif isinstance(cell, list | dict):
+        cell = " ".join(f"{name}:{cell[name]}" for name in cell) if isinstance(cell, dict) else " ".join(map(str, cell))
     if not isinstance(cell, str):
         return {True: "true", False: "false"}[cell] if isinstance(cell, bool) else cell
     text = sanitise(cell)
