@@ -289,6 +289,44 @@ def test_an_authority_for_some_domains_speaks_for_these(tmp_path: Path) -> None:
         handshake(own, leaves, outside, "bank.example", tmp_path)
 
 
+def test_a_restricted_authority_serves_this_machine_and_no_other_address(tmp_path: Path) -> None:
+    own = authority.make(only=["example.org", "192.0.2.7"])
+    assert authority.restriction(own) == ["example.org", "192.0.2.7"]
+    leaves = Leaves(own)
+    for address in ("127.0.0.1", "192.0.2.7"):
+        assert handshake(own, leaves, leaves.of(None, address), address, tmp_path) == "TLSv1.3"
+    reached = leaves.of(server_certificate(["pop.example.org"], common="pop.example.org"), "", "127.0.0.1")
+    assert handshake(own, leaves, reached, "127.0.0.1", tmp_path) == "TLSv1.3"
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree"):
+        handshake(own, leaves, leaves.of(None, "192.0.2.8"), "192.0.2.8", tmp_path)
+
+
+def test_a_restriction_stays_when_the_authority_is_replaced(folder: Path, capsys) -> None:
+    assert ca(folder, "create", "--only", "example.org") == 0
+    assert "only         example.org, and this machine" in capsys.readouterr().out
+    assert ca(folder, "rotate") == 0
+    assert "only         example.org, and this machine" in capsys.readouterr().out
+    assert ca(folder, "show", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["only"] == ["example.org"]
+    assert ca(folder, "rotate", "--only", "other.example") == 0
+    assert authority.restriction(authority.load(folder)) == ["other.example"]
+
+
+def test_a_certificate_that_was_removed_is_there_again(folder: Path) -> None:
+    own = authority.create(folder)
+    for spoil in (Path.unlink, lambda path: path.write_bytes(b"another's")):
+        spoil(folder / "ca.pem")
+        authority.load(folder)
+        assert (folder / "ca.pem").read_bytes() == authority.pem(own)
+        assert stat.S_IMODE((folder / "ca.pem").stat().st_mode) == 0o600
+
+
+def test_a_folder_that_was_named_must_have_one(tmp_path: Path, capsys) -> None:
+    """Else TLS would be passed on unseen, and nobody would know why."""
+    assert main(["--listen", "0", "--upstream", "pop3://192.0.2.1:110", "--ca-dir", str(tmp_path / "nope")]) == 2
+    assert f"`mailspy ca create --ca-dir {tmp_path / 'nope'}` makes one" in capsys.readouterr().err
+
+
 @pytest.mark.integration
 @pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
 def test_openssl_accepts_it(folder: Path, tmp_path: Path) -> None:

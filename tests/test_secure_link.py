@@ -481,11 +481,19 @@ def test_a_certificate_that_can_be_forged(tmp_path) -> None:
     assert problems(der.read_bytes(), "pop.example", verification.Store()) == ["unknown_authority", "weak_signature"]
 
 
+def test_a_folder_of_authorities(tmp_path) -> None:
+    """Under whatever names, and with other files beside them."""
+    (tmp_path / "ours.crt").write_bytes(authority.pem(OWN))
+    (tmp_path / "README").write_text("nothing")
+    good = LEAVES.of(REAL, "").public_bytes(Encoding.DER)
+    assert problems(good, "pop.example", verification.Store(str(tmp_path))) == []
+
+
 def test_a_store_that_is_none(tmp_path) -> None:
     from inspector.errors import OptionError
 
     (tmp_path / "x.pem").write_text("nonsense")
-    for path in (tmp_path / "x.pem", tmp_path / "none"):
+    for path in (tmp_path / "x.pem", tmp_path / "none", tmp_path):
         with pytest.raises(OptionError, match="--upstream-ca"):
             verification.Store(str(path))
 

@@ -5,6 +5,7 @@ Knows options and `inspector.tls`.  Must not know how certificates are made.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -53,8 +54,16 @@ def _check(values: Values, action: str) -> None:
     if not 1 <= values["days"] <= LONGEST:
         raise OptionError(f"--days {values['days']}: expected 1 to {LONGEST}")
     for domain in values["only"]:
-        if not _DOMAIN.fullmatch(domain) or len(domain) > 253:
-            raise OptionError(f"--only {domain}: not a domain; in other letters, write it as xn--…")
+        if not _is_address(domain) and (not _DOMAIN.fullmatch(domain) or len(domain) > 253):
+            raise OptionError(f"--only {domain}: not a domain nor an address; in other letters, write it as xn--…")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _create(folder: Path, values: Values) -> None:
@@ -63,7 +72,7 @@ def _create(folder: Path, values: Values) -> None:
     made = create(folder, values["days"], values["only"])
     print(f"made {made.name}, valid until {made.expires:%Y-%m-%d}\n"
           f"  certificate  {folder / CERTIFICATE}\n"
-          f"  SHA-256      {made.fingerprint}\n"
+          f"  SHA-256      {made.fingerprint}\n{_restricted(made)}"
           "Programs must trust it before mailspy can look into their TLS: `mailspy ca install-help` tells how.\n"
           "Whoever has its key can deceive them: it stays in that folder, and `mailspy ca rotate` makes a new one.")
 
@@ -74,8 +83,17 @@ def _rotate(folder: Path, values: Values) -> None:
     old, new = rotate(folder, values["days"], values["only"])
     print(f"made {new.name}, valid until {new.expires:%Y-%m-%d}, in place of {old.name}, whose key is gone\n"
           f"  certificate  {folder / CERTIFICATE}\n"
-          f"  SHA-256      {new.fingerprint}\n"
-          f"Let programs forget {old.name} and trust the new one: `mailspy ca install-help` tells how.")
+          f"  SHA-256      {new.fingerprint}\n{_restricted(new)}"
+          f"Let programs forget {old.name} and trust the new one: `mailspy ca install-help` tells how. A mailspy that is "
+          "running goes on with the old one until it is started again.")
+
+
+def _restricted(made: Authority) -> str:
+    """A line for whom it may speak, where not for all."""
+    from inspector.tls.authority import restriction
+
+    only = restriction(made)
+    return f"  only         {', '.join(only)}, and this machine (127.0.0.1)\n" if only else ""
 
 
 def _show(folder: Path, values: Values) -> None:
@@ -87,6 +105,8 @@ def _show(folder: Path, values: Values) -> None:
         print(json.dumps(facts))
         return
     for name, value in facts.items():
+        if value == []:
+            continue
         print(f"{name.replace('_', ' '):12} {', '.join(value) if isinstance(value, list) else value}")
     if facts["days_left"] < 0:
         say("the authority has expired: `mailspy ca rotate` makes a new one")
@@ -95,17 +115,13 @@ def _show(folder: Path, values: Values) -> None:
 def _facts(found: Authority, path: Path) -> dict[str, Any]:
     from datetime import UTC, datetime
 
-    from cryptography import x509
+    from inspector.tls.authority import restriction
 
-    try:
-        permitted = found.certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
-    except x509.ExtensionNotFound:
-        permitted = []
-    facts: dict[str, Any] = {
+    return {
         "name": found.name, "certificate": str(path), "sha256": found.fingerprint,
         "valid_from": f"{found.certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
-        "valid_until": f"{found.expires:%Y-%m-%dT%H:%M:%SZ}", "days_left": (found.expires - datetime.now(UTC)).days}
-    return {**facts, "only": [str(one.value) for one in permitted]} if permitted else facts
+        "valid_until": f"{found.expires:%Y-%m-%dT%H:%M:%SZ}", "days_left": (found.expires - datetime.now(UTC)).days,
+        "only": restriction(found)}
 
 
 def _export(folder: Path, values: Values) -> None:
@@ -126,6 +142,8 @@ def _export(folder: Path, values: Values) -> None:
         raise OptionError(f"--output {path}: {error.strerror}") from error
     with os.fdopen(descriptor, "wb") as file:
         file.write(octets)
+    if values["form"] == "p12":
+        say(f"{path}: the certificate alone, under an empty password")
 
 
 def _formatted(found: Authority, form: str) -> bytes:
@@ -146,4 +164,5 @@ def _install_help(folder: Path, values: Values) -> None:
     if target is not None and target not in TARGETS:
         raise OptionError(f"install-help {target}: nothing is known of that{hint(target, TARGETS)}; "
                           f"there are {', '.join(TARGETS)}")
-    print("\n".join(text(one, str(folder / CERTIFICATE), found.name) for one in ([target] if target else TARGETS)), end="")
+    path = str((folder / CERTIFICATE).absolute())
+    print("\n".join(text(one, path, found.name) for one in ([target] if target else TARGETS)), end="")

@@ -37,6 +37,8 @@ def policies(values: Mapping[str, Any], paths: Sequence[Path], notice: Callable[
                "tests of your own clients only")
         return [HIDE] * len(paths)
     folder = _folder(values)
+    if values["ca_dir"] and not os.path.lexists(folder):
+        raise OptionError(f"--ca-dir {folder}: no authority there; `mailspy ca create --ca-dir {folder}` makes one")
     if not how and any(path.client is Mode.SAME for path in paths) and os.path.lexists(folder):
         how = "intercept"
         notice(f"STARTTLS is looked into, with the authority in {folder}; --tls pass leaves it alone")

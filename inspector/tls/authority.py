@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,7 @@ LONGEST: Final = 7_305
 """Twenty."""
 EARLIER: Final = timedelta(hours=1)
 """The validity begins before now: clocks differ."""
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 MOST: Final = 1 << 16
 """Octets of a file that is read."""
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -77,7 +79,8 @@ class Authority:
 
 
 def make(days: int = DAYS, only: Sequence[str] = (), now: datetime | None = None) -> Authority:
-    """A new authority, on EC P-256.  `only`: the domains that it may speak for (RFC 5280 §4.2.1.10); without, for all."""
+    """A new authority, on EC P-256.  `only`: the domains and addresses that it may speak for (RFC 5280 §4.2.1.10), beside this
+    machine's own (127.0.0.1); without, for all."""
     key = ec.generate_private_key(ec.SECP256R1())
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mailspy"),
@@ -89,8 +92,26 @@ def make(days: int = DAYS, only: Sequence[str] = (), now: datetime | None = None
                .add_extension(_usage(signs_certificates=True), critical=True)
                .add_extension(identifier, critical=False))
     if only:
-        builder = builder.add_extension(x509.NameConstraints([x509.DNSName(domain) for domain in only], None), critical=True)
+        permitted = [*map(_permitted, only), *map(x509.IPAddress, LOOPBACK)]
+        builder = builder.add_extension(x509.NameConstraints(permitted, None), critical=True)
     return Authority(key, builder.sign(key, hashes.SHA256()))
+
+
+def _permitted(name: str) -> x509.GeneralName:
+    """A domain with its hosts, or one address."""
+    try:
+        return x509.IPAddress(ip_network(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def restriction(authority: Authority) -> list[str]:
+    """The domains and addresses that an authority may speak for; none where it may for all."""
+    try:
+        found = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value.permitted_subtrees or []
+    except x509.ExtensionNotFound:
+        return []
+    return [str(one.value).removesuffix("/32").removesuffix("/128") for one in found if one.value not in LOOPBACK]
 
 
 def _usage(signs_certificates: bool) -> x509.KeyUsage:
@@ -130,18 +151,30 @@ def load(folder: Path) -> Authority:
         _check(os.stat(folder, follow_symlinks=False), folder, stat.S_IFDIR)
         descriptor = os.open(path, _READ)
     except FileNotFoundError:
-        raise OptionError(f"{folder}: no authority there; `mailspy ca create` makes one") from None
+        where = "" if folder == default_folder() else f" --ca-dir {folder}"
+        raise OptionError(f"{folder}: no authority there; `mailspy ca create{where}` makes one") from None
     except OSError as error:
         raise OptionError(f"{path}: {error.strerror}") from error
     with os.fdopen(descriptor, "rb") as file:
         _check(os.fstat(descriptor), path, stat.S_IFREG)
         octets = file.read(MOST)
-    return _read(octets, path)
+    authority = _read(octets, path)
+    _restore(folder / CERTIFICATE, pem(authority))
+    return authority
+
+
+def _restore(path: Path, octets: bytes) -> None:
+    """The certificate for other programs, where it was removed or is another's."""
+    with suppress(OSError):
+        if not path.exists() or path.read_bytes() != octets:
+            _replace(path, octets)
 
 
 def rotate(folder: Path, days: int = DAYS, only: Sequence[str] = ()) -> tuple[Authority, Authority]:
-    """Replaces an authority: the old one, whose key is gone then, and the new one.  Raises OptionError."""
-    old, new = load(folder), make(days, only)
+    """Replaces an authority: the old one, whose key is gone then, and the new one.  Without `only` the restriction stays.  Raises
+    OptionError."""
+    old = load(folder)
+    new = make(days, only or restriction(old))
     try:
         _replace(folder / f"{FORMER}{old.fingerprint.replace(':', '')[:8].lower()}.pem", pem(old))
         _replace(folder / BOTH, _both(new))

@@ -9,7 +9,7 @@ from typing import Final
 
 TARGETS: Final[dict[str, tuple[str, str]]] = {
     "debian": ("Debian, Ubuntu and their kin: all programs that use the system's store", """\
-sudo cp {path} /usr/local/share/ca-certificates/mailspy.crt
+sudo install -m 644 {path} /usr/local/share/ca-certificates/mailspy.crt
 sudo update-ca-certificates
 # to undo:
 sudo rm /usr/local/share/ca-certificates/mailspy.crt && sudo update-ca-certificates --fresh"""),

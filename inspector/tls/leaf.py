@@ -114,9 +114,10 @@ def _copied(real: x509.Certificate) -> Copied:
 
 
 def _plain(name: str) -> Copied:
-    """The same for a name alone."""
+    """The same for a name alone.  An address is no common name: programs would take it for a host's (RFC 6125 §1.8)."""
     now = datetime.now(UTC).replace(microsecond=0)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME] or "mailspy")])
+    common = [] if _address(name) is not None or not name else [x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME])]
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mailspy"), *common])
     return Copied(subject, [_general(name)] if _is_name(name) else [], now - EARLIER, now + timedelta(DAYS))
 
 

@@ -12,6 +12,7 @@ import ipaddress
 import ssl
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from time import monotonic
@@ -114,9 +115,20 @@ class Store:
 def _load(store: crypto.X509Store, path: str) -> None:
     import os
 
-    if os.path.isdir(path):
-        store.load_locations(None, path)
+    if not os.path.isdir(path):
+        _load_file(store, path)
         return
+    loaded = 0
+    for name in sorted(os.listdir(path)):
+        # Keys and other files may lie beside them; OpenSSL's own way wants them under their hashes.
+        with suppress(ValueError, OSError):
+            _load_file(store, os.path.join(path, name))
+            loaded += 1
+    if not loaded:
+        raise ValueError(path)
+
+
+def _load_file(store: crypto.X509Store, path: str) -> None:
     with open(path, "rb") as file:
         for one in x509.load_pem_x509_certificates(file.read()):
             store.add_cert(crypto.X509.from_cryptography(one))
