@@ -13,6 +13,11 @@ MOST: Final = 200_000
 _LINE: Final = re.compile(rb"^([A-Z0-9_]{1,64}) ([0-9A-Fa-f]{64}) ([0-9A-Fa-f]{32,256})\s*$", re.MULTILINE)
 
 
+def holds_keys(text: bytes) -> bool:
+    """Whether there is a secret among lines."""
+    return _LINE.search(text) is not None
+
+
 class Keys:
     """The secrets of sessions, each under the random octets with which its client began."""
 

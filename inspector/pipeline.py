@@ -28,7 +28,7 @@ from inspector.run import Run, calm
 from inspector.segment import Ended, Event, Gap, Noted, Opened, Remark, Reset, Secrets, Segment
 from inspector.session import Observer, Session
 from inspector.starttls import PASS
-from inspector.unsealing import BROKEN, HOPELESS, READABLE, WAITING, Unsealing, hello_of
+from inspector.unsealing import BROKEN, HOPELESS, READABLE, WAITING, Unsealing
 
 GATHERED: Final = 1 << 24
 """Octets that wait to be read together with others, all flows taken together."""
@@ -185,6 +185,12 @@ class Pipeline:
         if wrapping is not None:
             newcomer.hint = self.hint(wrapping.port) or newcomer.hint
         name = newcomer.name() or (NOT_MAIL if newcomer.over else "")
+        if name == NOT_MAIL and self.keys is not None and newcomer.hello:
+            name = newcomer.inner(self.keys)
+            if name in self.protocols:
+                newcomer.flow.secure = newcomer.flow.sealed = True
+            elif name or newcomer.over:
+                name = NOT_MAIL
         if name == NOT_MAIL and (greeted := by_greeting(self.plugins, newcomer.server)):
             name = greeted
         if not name:
@@ -220,10 +226,6 @@ class Pipeline:
         other = foreign(newcomer.client, newcomer.server)
         if other == TLS:
             if port in TLS_PORTS:
-                inner = TLS_PORTS[port][:-1]
-                if inner in self.protocols and self.keys is not None and self.keys.of(hello_of(newcomer.client)):
-                    flow.protocol, flow.secure, flow.sealed = inner, True, True
-                    return self.protocols[inner].session, None
                 flow.protocol = TLS_PORTS[port]
                 return VeiledSession, None
             flow.protocol = hint
@@ -303,7 +305,8 @@ def left_out(count: int) -> str:
 class Newcomer:
     """A flow of somebody else's capture until it is known what it is: everything waits."""
 
-    __slots__ = ("_ended", "client", "events", "flow", "hint", "joined", "key", "over", "server", "size", "wrapping")
+    __slots__ = ("_clear", "_ended", "_opened", "_unsealing", "client", "events", "flow", "hint", "joined", "key", "over",
+                 "server", "size", "wrapping")
 
     def __init__(self, opened: Opened, hint: str) -> None:
         self.flow = opened.flow
@@ -322,6 +325,11 @@ class Newcomer:
         self.over = False
         """Nothing more will tell."""
         self._ended: Direction | None = None
+        self._unsealing: Unsealing | None = None
+        self._opened = 0
+        """How many of the events it has opened."""
+        self._clear = {True: b"", False: b""}
+        """The first octets of both directions in TLS."""
 
     @property
     def hello(self) -> bool:
@@ -361,6 +369,18 @@ class Newcomer:
         if not self.over and self.wrapping is None and not self.joined and unwrapped(self.client, self.server) is True:
             return ""
         return recognised(self.client, self.server, self.hint, self.over)
+
+    def inner(self, keys: Keys) -> str:
+        """The same of what is said in TLS, where there are keys that open it."""
+        unsealing = self._unsealing = self._unsealing or Unsealing(keys)
+        for event in self.events[self._opened:]:
+            if isinstance(event, Segment):
+                client = event.direction is C2S
+                self._clear[client] += unsealing.feed(client, event.data, event.time)[:LOOKED_AT]
+        self._opened = len(self.events)
+        if unsealing.state in (HOPELESS, BROKEN):
+            return NOT_MAIL
+        return recognised(self._clear[True], self._clear[False], self.hint, self.over)
 
 
 class Inspector:

@@ -238,12 +238,6 @@ BROKEN: Final = "broken"
 """It was readable up to here."""
 
 
-def hello_of(data: bytes) -> bytes:
-    """The random octets of the client's hello with which a stream begins; none where it begins otherwise."""
-    is_hello = len(data) >= HEADER + 38 and data[0] == HANDSHAKE and data[HEADER] == CLIENT_HELLO
-    return data[HEADER + 6:HEADER + 38] if is_hello else b""
-
-
 def _records(lane: Lane, data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The whole records in what has come, each as header and body."""
     data = lane.buffer + data

@@ -18,7 +18,7 @@ from inspector.pipeline import Pipeline
 from inspector.segment import Gap, Opened, Secrets, Segment
 from inspector.tls import authority, contexts
 from inspector.tls.leaf import Leaves
-from inspector.unsealing import BROKEN, HOPELESS, LONGEST_WAIT, READABLE, SUITES, WAITING, Unsealing, hello_of
+from inspector.unsealing import BROKEN, HOPELESS, LONGEST_WAIT, READABLE, SUITES, WAITING, Unsealing
 
 REAL = server_certificate(["pop.example"])
 LEAVES = Leaves(authority.make())
@@ -201,13 +201,6 @@ def test_no_octets_raise(tmp_path, seed: int) -> None:
     assert unsealing.state in (READABLE, BROKEN, HOPELESS, WAITING)
 
 
-def test_the_random_octets_of_a_hello(tmp_path) -> None:
-    wire, keylog = talk(tmp_path, "keys", ssl.TLSVersion.TLSv1_3)
-    assert hello_of(wire[0][1]).hex().encode() in keylog
-    assert hello_of(wire[0][1][:20]) == b""
-    assert hello_of(b"USER natkin\r\n" * 10) == b""
-
-
 def test_key_logs_of_any_form() -> None:
     """Comments, junk and other programs' lines are passed over; what is known is bounded."""
     keys = Keys()
@@ -242,6 +235,24 @@ def test_a_session_in_tls_from_its_first_octet(tmp_path) -> None:
     veiled = told(*foreign(995, wire))
     assert len(veiled) > 6
     assert not any("CAPA" in line for line in veiled)
+
+
+@pytest.mark.parametrize("port", [1_995, 110])
+def test_on_any_port_where_there_are_keys(tmp_path, port: int) -> None:
+    """As a tcpdump beside mailspy's own listener has it; the octets of a hello may come in pieces."""
+    wire, keylog = talk(tmp_path, "keys", ssl.TLSVersion.TLSv1_3, said=QUIET)
+    cut = [(True, wire[0][1][:20]), (True, wire[0][1][20:]), *wire[1:]]
+    expected = ["S->C  11", "C->S CAPA 6", "S->C CAPA 5", "S->C CAPA 8", "C->S QUIT 6", "S->C QUIT 9"]
+    assert told(Secrets(0, 0, keylog), *foreign(port, cut)) == expected
+    if port == 1_995:
+        assert told(*foreign(port, cut)) == told(Secrets(0, 0, b"CLIENT_RANDOM " + b"00" * 32 + b" " + b"11" * 48 + b"\n"),
+                                                 *foreign(port, cut)) == []
+
+
+def test_what_is_no_mail_in_tls_is_left_out(tmp_path) -> None:
+    web = [(True, b"GET / HTTP/1.1\r\n\r\n"), (False, b"HTTP/1.1 200 OK\r\n\r\n")]
+    wire, keylog = talk(tmp_path, "keys", ssl.TLSVersion.TLSv1_3, said=web)
+    assert told(Secrets(0, 0, keylog), *foreign(8_443, wire)) == []
 
 
 def test_a_session_that_goes_over_to_tls(tmp_path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from inspector.capture.reader import Progress, Reading
 from inspector.capture.source import STDIN, expanded
 from inspector.errors import OptionError
+from inspector.keylog import holds_keys
 
 Values = dict[str, Any]
 
@@ -46,9 +47,12 @@ def keylog(values: Values) -> bytes:
         return b""
     try:
         with open(path, "rb") as file:
-            return file.read(LONGEST_KEYLOG)
+            keys = file.read(LONGEST_KEYLOG)
     except OSError as error:
         raise OptionError(f"--keylog {path}: {error.strerror}") from error
+    if keys and not holds_keys(keys):
+        raise OptionError(f"--keylog {path}: no keys in it; expected the lines of an SSLKEYLOGFILE, such as CLIENT_RANDOM …")
+    return keys
 
 
 @contextmanager

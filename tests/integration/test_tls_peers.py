@@ -488,6 +488,7 @@ def test_mistakes(tmp_path: Path, dovecot: Dovecot) -> None:
             (["--listen", "0", "--upstream", str(dovecot.pop3), "--keylog", "k"], b"no leg is in TLS"),
             (["--listen", "0", "--upstream", str(dovecot.pop3), "--capture-encrypted"], b"--keep-secrets"),
             (["replay", "--keylog", str(tmp_path / "none"), "x.pcap"], b"--keylog"),
+            (["replay", "--keylog", __file__, __file__], b"no keys in it"),
             (["--listen", "0", "--upstream", str(dovecot.pop3), "--tls", "maybe"], b"'intercept', 'pass', 'refuse'")):
         done = subprocess.run([*command(), *arguments], capture_output=True, timeout=30, check=False, cwd=tmp_path,
                               env=environment(tmp_path) | {"XDG_DATA_HOME": str(tmp_path)})
