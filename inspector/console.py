@@ -179,6 +179,12 @@ def width_of(descriptor: int) -> int:
         return 0
 
 
+GRAVE: Final = frozenset({"high", "critical"})
+"""Severities of what is not cut to the width of a terminal."""
+WHOLE: Final = 600
+"""Columns of that, all the same."""
+
+
 class View:
     """The annotated view: makes lines, each with its end."""
 
@@ -234,10 +240,12 @@ class View:
         return self._beneath(session, anomaly.pdu, ("!", severity), text, SEVERITY_INK.get(severity, ""))
 
     def finding(self, finding: Finding, session: Session) -> str:
-        """What a plugin reports."""
-        alarming = "" if finding.severity == "info" else f" [{finding.severity}]"
+        """What a plugin reports.  What is grave, and what to do about it, is told whole, on several lines of the terminal if it
+        takes them."""
+        alarming = "" if finding.severity == "info" else sanitise(f" [{finding.severity}]")
         ink = SEVERITY_INK.get(finding.severity, "") if alarming else BLUE
-        return self._beneath(session, None, ("*", sanitise(finding.event)), sanitise(finding.summary + alarming), ink)
+        return self._beneath(session, None, ("*", sanitise(finding.event)), sanitise(finding.summary), ink, alarming,
+                             finding.severity in GRAVE)
 
     # Columns
 
@@ -271,14 +279,16 @@ class View:
         middle = columns[phase] = f"  {arrow}  {self._ink(PHASE_INK.get(phase, ''), f'{phase:{PHASE_WIDTH}}')}  "
         return middle
 
-    def _beneath(self, session: Session, number: int | None, head: tuple[str, str], text: str, ink: str) -> str:
-        """A line that is not a PDU, in the columns of the PDUs: a mark and a name in place of arrow and phase."""
+    def _beneath(self, session: Session, number: int | None, head: tuple[str, str], text: str, ink: str, tail: str = "",
+                 whole: bool = False) -> str:
+        """A line that is not a PDU, in the columns of the PDUs: a mark and a name in place of arrow and phase.  `tail`, and where
+        it is to be `whole` the text, is not cut."""
         mark, name = head
         time = f"  {time_of_day(session.time)}" if self.verbose else ""
         before = f"{session.flow.number:4d} {number or '':>4}{time}   {mark}   "
         if self._room:
-            text = cut(text, max(LEAST_TEXT, self._measure() - len(before) - PHASE_WIDTH - 2))
-        return before + self._ink(ink, f"{name:{PHASE_WIDTH}}  {text}") + "\n"
+            text = cut(text, WHOLE if whole else max(LEAST_TEXT, self._measure() - len(before) - PHASE_WIDTH - 2 - len(tail)))
+        return before + self._ink(ink, f"{name:{PHASE_WIDTH}}  {text}{tail}") + "\n"
 
     def _ink(self, ink: str, text: str) -> str:
         return f"{ink}{text}{PLAIN}" if self.colour and ink else text

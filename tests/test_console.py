@@ -116,6 +116,15 @@ def test_lines_keep_to_the_terminal(evil: str) -> None:
     assert all(columns_of(line) <= 60 for line in SGR.sub("", lines).splitlines())
 
 
+def test_what_is_grave_is_told_whole() -> None:
+    view = View(measure=lambda: 60)
+    view.pdu(a_pdu(b"+OK\r\n", number=1), SESSION)
+    words = "what is wrong, whose word it was, and in the end what there is to do about it"
+    assert view.finding(Finding("tls_failed", words, {}, "high"), SESSION).endswith(f"  {words} [high]\n")
+    assert view.finding(Finding("tls", words, {}, "low"), SESSION).endswith("… [low]\n")
+    assert len(view.finding(Finding("tls", "x" * 10_000, {}, "critical"), SESSION)) < 700
+
+
 @pytest.mark.parametrize(("text", "room", "shown"), [
     ("+OK", 10, "+OK"),
     ("a long line of words", 10, "a long li…"),
