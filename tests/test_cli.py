@@ -200,7 +200,7 @@ def test_settings_reach_the_service(served, tmp_path: Path) -> None:
     ("--listen 1 --upstream pop://a", "--upstream pop://a: unknown scheme pop; did you mean pop3?; mailspy reads pop3"),
     ("--listen 1 --upstream gopher://a", "--upstream gopher://a: unknown scheme gopher; mailspy reads pop3"),
     ("--listen 1 --upstream a", "--upstream a: which port? Write a:110, or pop3://a"),
-    ("--listen 1 --upstream lmtps://a", "--upstream lmtps://a: which port? Write lmtps://a:PORT, or pop3://a"),
+    ("--listen 1 --upstream lmtps://a", "--upstream lmtps://a: which port? Write lmtps://a:PORT"),
     ("--listen lmtp+tls://:1 --upstream a:24", "after the + stands starttls or plain; TLS from the first octet is lmtps"),
     ("--listen 1 --upstream a:", "--upstream a:: nothing is no port; a port is a number from 1 to 65535"),
     ("--listen 1 --upstream a:0", "--upstream a:0: 0 is no port"),

@@ -130,7 +130,8 @@ def parse_upstream(text: str, protocols: Sequence[Protocol], forced: str = "", o
     told = known.get(scheme or forced)
     port = SECURE.get(written) if mode is Mode.IMPLICIT else told.ports[0] if told is not None and told.ports else None
     if port is None:
-        raise OptionError(f"{where}: which port? Write {text}:{'PORT' if separator else 110}, or pop3://{rest}")
+        raise OptionError(f"{where}: which port? Write {text}:PORT" if separator else
+                          f"{where}: which port? Write {text}:110, or pop3://{rest}")
     return Upstream(scheme, host, port, mode)
 
 
