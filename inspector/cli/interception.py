@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, Final
 
-from inspector.cli.address import Path
+from inspector.cli.address import LATER, Path
 from inspector.errors import OptionError
 from inspector.recognition import TLS_PORTS
 from inspector.starttls import FOLLOW, HIDE, PASS, REFUSE, SERVE, Mode, Policy
@@ -34,9 +34,10 @@ def policies(values: Mapping[str, Any], paths: Sequence[Path], notice: Callable[
         if strip and path.client is Mode.STARTTLS:
             raise OptionError("--strip-starttls hides what --listen …+starttls:// offers: leave one out")
     for path in paths:
-        if path.client is Mode.SAME and (inner := TLS_PORTS.get(path.port)) is not None:
-            notice(f"port {path.port} of {path.host} is {inner[:-1]} in TLS from the first octet, which is passed on unseen; --listen "
-                   f"{inner}://… and --upstream {inner}://… look into it")
+        inner = TLS_PORTS.get(path.port, "") if path.client is Mode.SAME else ""
+        if inner and inner not in LATER:
+            notice(f"port {path.port} of {path.host} is {inner[:-1]} in TLS from the first octet, which is passed on unseen; "
+                   f"--listen {inner}://… and --upstream {inner}://… look into it")
     if strip:
         notice("WARNING: --strip-starttls: clients are made to believe that the server has no STARTTLS; this is an attack, for "
                "tests of your own clients only")
