@@ -14,14 +14,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import SSL
 from test_authority import OPENSSL, server_certificate
 
+from inspector.capture import note
 from inspector.live import handshakes
 from inspector.live.hello import LONGEST, RECORDS, Hello
 from inspector.live.secure import Refused, Secured, SecureLink
-from inspector.pdu import Address
+from inspector.pdu import Address, Finding
 from inspector.tls import authority, contexts, verification
 from inspector.tls.leaf import Leaves
 
@@ -465,6 +466,51 @@ def test_certificates_that_nobody_should_rely_on(tmp_path) -> None:
             (signed(rsa.generate_private_key(65_537, 1_024)), ["weak_key"]),
             (signed(ec.generate_private_key(ec.SECP192R1())), ["weak_key"])):
         assert problems(der, "pop.example", store) == expected
+
+
+def odd_certificates() -> dict[str, bytes]:
+    """What libraries choke on, as DER; most with a signature that is wrong then, which is looked at last."""
+    begin = REAL.index(b"\x17\x0d")
+    san = x509.ObjectIdentifier("2.5.29.17")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pop.example")])
+    builder = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+               .not_valid_before(datetime.now(UTC) - timedelta(1)).not_valid_after(datetime.now(UTC) + timedelta(9)))
+
+    def with_names(value: x509.ExtensionType) -> bytes:
+        return builder.add_extension(value, critical=False).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+    return {
+        "version 5": REAL.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x04", 1),
+        "an x400 address": with_names(x509.UnrecognizedExtension(san, b"\x30\x02\xa3\x00")),
+        "names of 60,000 letters": with_names(x509.SubjectAlternativeName([x509.DNSName("x" * 60_000) for _ in range(10)])),
+        "ends before it begins": REAL[:begin] + REAL[begin + 15:begin + 30] + REAL[begin:begin + 15] + REAL[begin + 30:],
+        "cut": REAL[:300],
+        "empty": b"\x30\x00",
+    }
+
+
+@pytest.mark.parametrize("name", list(odd_certificates()))
+@pytest.mark.parametrize("verify", ["on", "warn", "off"])
+def test_certificates_that_libraries_choke_on(name: str, verify: str, tmp_path) -> None:
+    """They are wrong, which is told within bounds; where the user goes on all the same, a leaf stands for them."""
+    shown = odd_certificates()[name]
+    (tmp_path / "ca.pem").write_bytes(authority.pem(OWN))
+    found = verification.Store(str(tmp_path / "ca.pem")).problems([shown], "pop.example")
+    assert found
+    secured = Secured("TLSv1.3", "TLS_AES_128_GCM_SHA256", "", (shown,), False, 1)
+    leg = handshakes.Leg(secured, shown, "pop.example", problems=tuple(found), verify=verify)
+    assert len(note.pack([leg.finding("server")], True)) < 20_000
+    served = contexts.Serving(LEAVES).of(SERVER, shown, "127.0.0.1")
+    assert "127.0.0.1" in verification.facts_of(served.leaf)["names"]
+
+
+def test_a_note_fits_into_its_comment() -> None:
+    """Whatever a finding tells."""
+    octets = note.pack([Finding("tls", "s" * 99_999, {"leg": "server", "names": ["n" * 99_999]}, "info")], False)
+    assert len(octets) < 2_000
+    findings, _ = note.unpack(octets)
+    assert findings[0].fields == {"leg": "server"}
 
 
 @pytest.mark.skipif(OPENSSL is None, reason="the openssl program is not there")

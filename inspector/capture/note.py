@@ -16,6 +16,10 @@ PREFIX: Final = b"mailspy-note "
 """How the comment begins; a JSON object follows."""
 EVENTS: Final = frozenset({"tls", "tls_failed", "tls_edit", "tls_policy", "tls_truncated"})
 """The findings that are noted; a capture can tell no others."""
+LONGEST: Final = 65_000
+"""Octets of a comment in pcapng, about."""
+CUT: Final = 500
+"""Characters that are left of a summary then."""
 SEVERITIES: Final = frozenset({"info", "low", "medium", "high", "critical"})
 
 
@@ -36,9 +40,13 @@ class Told(msgspec.Struct):
 
 
 def pack(findings: Sequence[Finding], secured: bool) -> bytes:
-    """The comment."""
+    """The comment; of what would be longer than a comment can be, no more than that it was."""
     told = [Told(one.event, one.summary, one.fields, one.severity) for one in findings]
-    return PREFIX + msgspec.json.encode(Note(secured, told))
+    octets = PREFIX + msgspec.json.encode(Note(secured, told))
+    if len(octets) > LONGEST:
+        short = [Told(one.event, one.summary[:CUT], {"leg": one.fields.get("leg", "")}, one.severity) for one in findings]
+        octets = PREFIX + msgspec.json.encode(Note(secured, short))
+    return octets
 
 
 def unpack(comment: bytes) -> tuple[tuple[Finding, ...], bool] | None:

@@ -99,6 +99,8 @@ class Plane(Protocol):
     """What moves the bytes."""
 
     turned: Callable[[], None] | None
+    alarm: Callable[[Exception], None] | None
+    """Is told of faults of our own, which end the session in which they are."""
     """Called after each turn, by a plane that reads several links in one; others read one and never call it."""
     gathers: bool
     """Whether it calls `turned`."""

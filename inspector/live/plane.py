@@ -56,6 +56,8 @@ class EpollPlane:
         self._handlers: dict[int, Callable[[int], None]] = {}
         self.turned: Callable[[], None] | None = None
         """Called when all that was ready in one turn has been read."""
+        self.alarm: Callable[[Exception], None] | None = None
+        """Is told of faults of our own."""
         reactor.addReader(self)
 
     def fileno(self) -> int:
@@ -79,12 +81,29 @@ class EpollPlane:
             for descriptor, mask in events:
                 handler = handlers.get(descriptor)
                 if handler is not None:
-                    handler(mask)
+                    try:
+                        handler(mask)
+                    except Exception as error:
+                        self._fault(handler, error)
             if self.turned is not None:
-                self.turned()
+                try:
+                    self.turned()
+                except Exception as error:
+                    self._fault(self.turned, error)
             if monotonic() > leave:
                 return
             events = poll(LINGER, EVENTS)
+
+    def _fault(self, handler: object, error: Exception) -> None:
+        """A fault of our own ends the session in which it is, and no other."""
+        if self.alarm is not None:
+            self.alarm(error)
+        link = getattr(handler, "__self__", None)
+        if isinstance(link, SocketLink):
+            try:
+                link.fail()
+            except Exception:
+                link.abort()
 
     def register(self, descriptor: int, mask: int, handler: Callable[[int], None]) -> None:
         """Begins to watch a descriptor."""
@@ -342,6 +361,13 @@ class SocketLink:
         if owner is not None:
             owner.broken(self.client)
 
+    def fail(self) -> None:
+        """A fault of our own: the connection is aborted, and its owner told that it is gone."""
+        owner = self.owner
+        self.abort()
+        if owner is not None:
+            owner.broken(self.client)
+
     def send(self, data: bytes) -> bool:
         """Sends at once what the system takes, and keeps the rest.  True when something is kept."""
         if self._out:
@@ -394,9 +420,12 @@ class SocketLink:
             self.owner.drained(self.client)
 
     def start(self) -> None:
-        """Begins to read."""
-        self._reading = True
-        self._watch()
+        """Begins to read.  Who has come to own it since the connection broke is told so."""
+        if self._descriptor >= 0:
+            self._reading = True
+            self._watch()
+        elif self.owner is not None:
+            self._broken()
 
     def pause(self) -> None:
         """Reads no more for now."""

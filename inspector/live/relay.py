@@ -79,7 +79,8 @@ class Relay:
         """Begins to read both sides."""
         if self.server is not None:
             self.server.start()
-        self.client.start()
+        if not self._over:
+            self.client.start()
 
     def note(self, findings: Sequence[Finding], secured: bool = False) -> None:
         """Tells what no octet shows, and writes it down; `secured`: from here on what crosses in TLS is seen in the clear."""

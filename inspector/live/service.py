@@ -130,6 +130,7 @@ class Service:
         self._outbox = Outbox(capture) if capture is not None and plane.gathers else None
         if self._outbox is not None:
             plane.turned = self._outbox.flush
+        plane.alarm = self._fault
         self._judging = bool(getattr(pipeline.observer, "judging", False))
         self._names = Names(reactor)
         self._starving = False
@@ -170,6 +171,9 @@ class Service:
             self.notice(f"the wall clock was moved by {moved / 1e6:+.1f} s; time stamps go on from the clock as it was at the "
                         "start")
         self._next_tick = self.reactor.callLater(TICK, self._tick)
+
+    def _fault(self, error: Exception) -> None:
+        self.notice(f"a fault of our own has ended a session, others go on: {type(error).__name__}: {error}")
 
     # One session
 

@@ -31,6 +31,7 @@ class TwistedPlane:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self.turned: Callable[[], None] | None = None
+        self.alarm: Callable[[Exception], None] | None = None
 
     def listen(self, address: Address, accepted: Callable[[TwistedLink], None],
                starved: Callable[[OSError], None]) -> TwistedListening:
@@ -128,6 +129,8 @@ class TwistedLink(protocol.Protocol):
         self._ending = False
         """FIN is to be sent after what is kept."""
         self._waiting = False
+        self._lost = False
+        """The connection was lost while nobody owned it."""
         self.backlog = 0
         self.truncated = False
         self.failure = ""
@@ -166,6 +169,7 @@ class TwistedLink(protocol.Protocol):
     def connectionLost(self, reason: Any = protocol.connectionDone) -> None:
         owner, self.owner = self.owner, None
         if owner is None:
+            self._lost = True
             return
         if reason.check(error.ConnectionDone):
             if not self._ended:
@@ -203,8 +207,13 @@ class TwistedLink(protocol.Protocol):
         self._waiting = False
 
     def start(self) -> None:
-        """Begins to read."""
-        self.resume()
+        """Begins to read.  Who has come to own it since the connection was lost is told so."""
+        owner = self.owner
+        if self._lost and owner is not None:
+            self.owner = None
+            owner.broken(self.client)
+        else:
+            self.resume()
 
     def pause(self) -> None:
         """Reads no more for now."""

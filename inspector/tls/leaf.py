@@ -29,6 +29,8 @@ DAYS: Final = 7
 """Validity of a leaf that copies none."""
 NAME: Final = 64
 """Characters of a common name (RFC 5280, ub-common-name)."""
+HOST: Final = 253
+"""Characters of a host's name (RFC 1035 §2.3.4)."""
 MOST: Final = 100
 """Names that are copied of one certificate."""
 
@@ -53,12 +55,19 @@ class Leaves:
         wanted = (real or b"") if read is not None else b"", "" if read is not None else host, also
         leaf = self._cached.get(wanted)
         if leaf is None:
-            leaf = self._cached[wanted] = self._make(copied, also)
+            leaf = self._cached[wanted] = self._made(copied, also, host)
             if len(self._cached) > CACHED:
                 self._cached.popitem(last=False)
         else:
             self._cached.move_to_end(wanted)
         return leaf
+
+    def _made(self, copied: Copied, also: str, host: str) -> x509.Certificate:
+        """What cannot be copied, whatever is odd about it, is not."""
+        try:
+            return self._make(copied, also)
+        except Exception:
+            return self._make(_plain(host), also)
 
     def _make(self, copied: Copied, also: str) -> x509.Certificate:
         subject, names, begin, end = copied
@@ -94,7 +103,7 @@ def _read(real: bytes | None) -> x509.Certificate | None:
     try:
         certificate = x509.load_der_x509_certificate(real)
         _copied(certificate)
-    except (ValueError, TypeError):
+    except Exception:  # whatever the library makes of hostile octets
         return None
     return certificate
 
@@ -106,7 +115,7 @@ def _copied(real: x509.Certificate) -> Copied:
         found = real.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         found = x509.SubjectAlternativeName([])
-    names = [name for name in found if isinstance(name, x509.DNSName | x509.IPAddress)][:MOST]
+    names = [name for name in found if isinstance(name, x509.DNSName | x509.IPAddress) and len(str(name.value)) <= HOST][:MOST]
     if not names:
         names = [x509.DNSName(str(one.value)) for one in real.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
                  if _is_host(str(one.value))]
@@ -155,4 +164,4 @@ def _is_name(name: str) -> bool:
 
 def _is_host(name: str) -> bool:
     """The same for what a certificate may have, `*` included."""
-    return 0 < len(name) <= 253 and name.isascii() and all(letter.isalnum() or letter in "-._*" for letter in name)
+    return 0 < len(name) <= HOST and name.isascii() and all(letter.isalnum() or letter in "-._*" for letter in name)

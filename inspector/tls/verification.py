@@ -19,7 +19,6 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -55,8 +54,10 @@ WEAK_DIGESTS: Final = frozenset({"md5", "sha1"})
 REMEMBERED: Final = 60.0
 """Seconds for which it is remembered what is wrong with a chain: judging costs more than half a handshake."""
 MOST_REMEMBERED: Final = 100
-LONGEST_NAME: Final = 500
-"""Characters of an issuer that are told."""
+LONGEST_NAME: Final = 253
+"""Characters of a name that are told (RFC 1035 §2.3.4 allows a host no more)."""
+LONGEST_DETAIL: Final = 300
+"""Characters of what is told of a problem."""
 
 
 class Problem(NamedTuple):
@@ -99,8 +100,8 @@ class Store:
         try:
             certificates = [x509.load_der_x509_certificate(one) for one in chain]
             return [*self._untrusted(certificates), *_misused(certificates[0]), *_misnamed(certificates[0], name)]
-        except (ValueError, UnsupportedAlgorithm) as error:
-            return [Problem(INVALID, f"malformed: {error}")]
+        except Exception as error:  # whatever the libraries make of hostile octets
+            return [Problem(INVALID, f"malformed: {error}"[:LONGEST_DETAIL])]
 
     def _untrusted(self, certificates: Sequence[x509.Certificate]) -> list[Problem]:
         leaf, *others = [crypto.X509.from_cryptography(one) for one in certificates]
@@ -166,7 +167,8 @@ def _misnamed(certificate: x509.Certificate, name: str) -> list[Problem]:
         else:
             verify_certificate_hostname(certificate, name)
     except (VerificationError, CertificateError, ValueError):
-        return [Problem(WRONG_NAME, f"for {', '.join(names_of(certificate)) or 'nobody'}, not for {name}")]
+        names = ", ".join(names_of(certificate))[:LONGEST_DETAIL] or "nobody"
+        return [Problem(WRONG_NAME, f"for {names}, not for {name}")]
     return []
 
 
@@ -189,8 +191,8 @@ def facts_of(der: bytes) -> dict[str, Any]:
         names += names_of(certificate)
         told["issuer"] = certificate.issuer.rfc4514_string()[:LONGEST_NAME]
         told["valid_until"] = f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}"
-    except ValueError:
-        pass
+    except Exception:  # whatever the library makes of hostile octets
+        return told
     return told
 
 
@@ -208,4 +210,4 @@ def names_of(certificate: x509.Certificate) -> list[str]:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
         return []
-    return [str(one.value) for one in found if isinstance(one, x509.DNSName | x509.IPAddress)][:10]
+    return [str(one.value)[:LONGEST_NAME] for one in found if isinstance(one, x509.DNSName | x509.IPAddress)][:10]

@@ -247,6 +247,48 @@ def test_what_a_client_says_while_the_servers_handshake_is_under_way(pair: tuple
     assert_replay_is_live(run)
 
 
+class Vanishing(threading.Thread):
+    """An SMTP server that aborts its first connection while nobody looks, and greets the second."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.settimeout(20)
+        self.port = self._listening.getsockname()[1]
+        self.gone = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError), self._listening:
+            first = self._listening.accept()[0]
+            time.sleep(0.2)
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            first.close()
+            self.gone.set()
+            with self._listening.accept()[0] as second:
+                second.sendall(b"220 mx\r\n")
+                second.recv(100)
+
+
+@pytest.mark.parametrize("transport", ["epoll", "twisted"])
+def test_a_server_that_is_gone_when_the_client_is_in_tls(tmp_path: Path, transport: str) -> None:
+    """T08: its session ends, and others go on."""
+    server = Vanishing()
+    with proxy(tmp_path, "smtps", f"smtp+plain://127.0.0.1:{server.port}", "--transport", transport) as run:
+        context = ssl.create_default_context(cafile=str(run.ca))
+        with socket.create_connection(("127.0.0.1", run.port), 10) as connection:
+            server.gone.wait(10)
+            time.sleep(0.2)
+            with contextlib.suppress(OSError), context.wrap_socket(connection, server_hostname="127.0.0.1") as end:
+                assert end.recv(100) == b""
+        with socket.create_connection(("127.0.0.1", run.port), 10) as connection, context.wrap_socket(
+                connection, server_hostname="127.0.0.1") as end:
+            assert end.recv(100) == b"220 mx\r\n"
+    assert len(run.events("flow_closed")) == 2
+    assert "fault of our own" not in run.said
+    assert_replay_is_live(run)
+
+
 class Ending(threading.Thread):
     """A POP3S server that ends in the middle of a message: with close_notify or cut off, as somebody on the way might do."""
 
