@@ -397,7 +397,7 @@ class Reader:
 
     def renew(self) -> None:
         """What comes next is another stream, read line by line; nothing is left of the one before."""
-        if self.step in (Reader.record, Reader.record_rest):
+        if self.step is not Reader.line or self.buffer or self.held:
             self.finish()
             self.step = Reader.line
 

@@ -566,5 +566,9 @@ class Session:
         hello = _SERVER_HELLO.search(note) if record and not reader.client else None
         if hello is not None and (told := weak(hello[1], "")):
             self.anomaly("weak_tls", told, pdu)
-        if early and self._veil.agreed:
+        if not self._veil.agreed:
+            return
+        if early:
             self.anomaly("plaintext_after_starttls", "clear text where a TLS record was due", pdu)
+        elif not reader.client and self.client.position == self._veil.client:
+            self.anomaly("plaintext_after_starttls", "the server's octets come before the client's hello", pdu)

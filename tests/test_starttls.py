@@ -212,6 +212,28 @@ def test_what_is_injected_may_be_dropped(asked: bytes, answered: bytes, tmp_path
     assert told.told[:-1] == live.told
 
 
+@pytest.mark.parametrize("tail", [b"\x17\x04zzzzzz", b"\x16\x03\x03\xff\xffx", b"\x17\x03\x03\0\x09x", b"\0" * 99, b"x"])
+@pytest.mark.parametrize("guilty", ["client", "server"])
+def test_what_was_dropped_hides_nothing(tail: bytes, guilty: str, tmp_path) -> None:
+    """What looks like a record, right or wrong, is no reason to read less of what then comes in TLS."""
+    capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
+    asked, answered = (tail, b"") if guilty == "client" else (b"", tail)
+    live = Live("smtp", FOLLOW, capture, drops=True).play(
+        b"S220 mx\r\n", b"CSTARTTLS\r\n" + asked, b"S220 go\r\n" + answered, b"CEHLO a\r\n", b"S250 mx\r\n",
+        b"CAUTH PLAIN AGEAc2VjcmV0\r\n", b"S235 ok\r\n")
+    live.relay.stop()
+    capture.close()
+    assert ("critical plaintext_after_starttls" in live.told) is (tail[:1] != b"\x16" or guilty == "server")
+    assert "C->S command HELLO EHLO  EHLO a" in live.told
+    assert "S->C reply HELLO EHLO 250 250 mx" in live.told
+    assert live.inner[1].sent == b"EHLO a\r\nAUTH PLAIN AGEAc2VjcmV0\r\n"
+    assert b"c2VjcmV0" not in (tmp_path / "c.pcapng").read_bytes()
+    told, pipeline = listener()
+    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
+    pipeline.finish()
+    assert told.told == live.told
+
+
 @pytest.mark.parametrize("pieces", [(HELLO,), (HELLO[:1], HELLO[1:]), (HELLO[:4], HELLO[4:7], HELLO[7:])])
 @pytest.mark.parametrize("glued", [True, False])
 def test_an_eager_handshake_goes_to_tls(pieces: tuple[bytes, ...], glued: bool) -> None:
