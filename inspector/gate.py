@@ -96,7 +96,7 @@ class FlowGate:
     """The gate of one flow."""
 
     __slots__ = ("_agreed", "_answers", "_client", "_judged", "_listing", "_reply", "_server", "_told", "closing", "edits",
-                 "hello", "policy", "session", "starttls")
+                 "hello", "over", "policy", "session", "starttls")
 
     def __init__(self, policy: Policy = PASS, judged: bool = True) -> None:
         """`policy`: what becomes of TLS that begins in the session; `judged`: no line leaves before it was judged."""
@@ -122,6 +122,8 @@ class FlowGate:
         self._told = False
         """It is told what is done in the server's place."""
         self._agreed = False
+        self.over = False
+        """The server has ended: nobody answers in its place."""
 
     def came(self, client: bool, data: bytes) -> None:
         """Octets have come; the session reads them next."""
@@ -150,7 +152,8 @@ class FlowGate:
         waits = policy.answer is not None if client else (
             starttls is not None and bool(session.pending) and session.pending[0].verb == starttls.verb)
         # A line that may be the command, or the reply to it, leaves as a whole; others as they come.
-        if waits and not reader.long_head and len(reader.buffer) <= LONGEST_COMMAND:
+        if waits and ((not reader.long_head and len(reader.buffer) <= LONGEST_COMMAND)
+                      or (client and starttls is not None and starttls.may_begin(reader.long_head or reader.buffer))):
             return reader.safe
         return reader.position - reader.held_size
 
@@ -159,6 +162,15 @@ class FlowGate:
         if session.server.in_body:
             return self._listing
         return bool(session.pending) and session.pending[0].verb in starttls.lists
+
+    def rest(self, client: bool) -> bytes:
+        """What a direction still holds when its sender ends, where nobody judges: it leaves as it is."""
+        lane = self._client if client else self._server
+        self.over = self.over or not client
+        if self._judged or self._agreed or self.closing is not None:
+            return b""
+        lane.release(lane.base + len(lane.held))
+        return lane.take()
 
     def forget(self) -> None:
         """The flow is closing: what has come from the server and not left never will.  The session reads the farewell next."""
@@ -213,7 +225,7 @@ class FlowGate:
         if not self._told:
             self._tell(starttls)
         if pdu.direction is C2S:
-            if policy.answer is not None and pdu.verb == starttls.verb and pdu.kind is Kind.COMMAND:
+            if policy.answer is not None and not self.over and pdu.verb == starttls.verb and pdu.kind is Kind.COMMAND:
                 self._rule_line(pdu, Answer(starttls.accepted if policy.answer else starttls.refused))
             return
         self._reply = (pdu.offset, pdu.offset + pdu.size)

@@ -48,10 +48,15 @@ class StartTls:
     edited: Callable[[bytes, bool], bytes] = lambda listing, offered: listing
     """The list with the capability, or without."""
 
+    def may_begin(self, line: bytes) -> bool:
+        """Whether a line that has begun so may be the command, blanks before and behind it included."""
+        begun, verb = line[:256].lstrip().upper(), self.verb.encode()
+        return begun.startswith(verb) or verb.startswith(begun)
+
     def in_list(self, pdu: PDU) -> bool:
         """Whether a PDU is a whole list of capabilities."""
         return (pdu.direction is not C2S and pdu.kind is self.listing and pdu.verb in self.lists and pdu.size == len(pdu.raw)
-                and (pdu.kind is Kind.BODY or pdu.raw.startswith(self.positive)))
+                and (pdu.kind is Kind.BODY or (pdu.raw.startswith(self.positive) and pdu.status.encode() == pdu.raw[:3])))
 
 
 class Policy(NamedTuple):

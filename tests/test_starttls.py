@@ -258,6 +258,62 @@ def test_a_line_without_end_is_not_kept(policy: Policy) -> None:
     assert live.links[1].fate == ""
 
 
+@pytest.mark.parametrize("policy", [HIDE, SERVE, REFUSE])
+@pytest.mark.parametrize("line", [b"STARTTLS" + b" " * 700 + b"\r\n", b" " * 700 + b"StartTLS\r\n",
+                                  b"STARTTLS" + b"\t" * 5_000 + b"\r\n"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_padded_command_is_no_way_round(policy: Policy, line: bytes, seed: int) -> None:
+    """Servers pass over blanks; in whatever pieces it comes, the command never gets to the server."""
+    live = Live("smtp", policy, holds=True).play(b"S220 mx\r\n")
+    live.play(b"C" + line, dice=random.Random(seed))
+    live.play(b"C" + line[:600]).play(b"C" + line[600:]) if policy != SERVE else None
+    assert live.links[1].sent == b""
+    assert (live.gate is not None) is (policy == SERVE)
+    if policy != SERVE:
+        assert live.links[0].sent == b"220 mx\r\n" + SMTP.refused * 2
+
+
+@pytest.mark.parametrize("policy", [FOLLOW, HIDE, SERVE, REFUSE])
+@pytest.mark.parametrize("rest", [b"454 no TLS here", b"250-mx\r\n250-STA"])
+def test_what_is_held_when_a_side_ends_leaves_before_its_end(policy: Policy, rest: bytes, tmp_path) -> None:
+    """Octets are exact, whoever waits for the end of a line or of a list."""
+    capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
+    live = Live("smtp", policy, capture).play(b"S220 mx\r\n", b"CEHLO a\r\nSTA", b"S" + rest)
+    live.relay.ended(False)
+    assert live.links[0].sent == b"220 mx\r\n" + rest
+    live.relay.ended(True)
+    capture.close()
+    assert live.links[1].sent == b"EHLO a\r\nSTA"
+    told, pipeline = listener()
+    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
+    pipeline.finish()
+    assert told.told == live.told
+
+
+def test_nobody_answers_for_a_server_that_has_ended(tmp_path) -> None:
+    """The client has got FIN: there is nothing more that it could be told."""
+    capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
+    live = Live("smtp", SERVE, capture, holds=True).play(b"S220 mx\r\n")
+    live.relay.ended(False)
+    live.play(b"CSTARTTLS\r\n")
+    live.relay.ended(True)
+    capture.close()
+    assert live.gate is None
+    assert live.links[0].sent == b"220 mx\r\n"
+    told, pipeline = listener()
+    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
+    pipeline.finish()
+    assert told.told == live.told
+
+
+def test_a_padded_command_is_held_within_bounds() -> None:
+    live = Live("smtp", HIDE).play(b"S220 mx\r\n", b"CSTARTTLS")
+    for _ in range(50):
+        live.play(b"C" + b" " * 100_000)
+    assert live.links[1].sent == b""
+    assert live.links[1].fate == "aborted"
+
+
 def test_a_refusal_gives_the_octets_back() -> None:
     """T07: the server says no; what the client sent is the session's after all, and goes to the server."""
     for tail in (b"NOOP\r\n", HELLO + b"\n"):

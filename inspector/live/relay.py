@@ -328,13 +328,24 @@ class GatedRelay(Relay):
         if client and not self._over and self.server is not None and self._waits() and not self._server_ended:
             self._late = True
             return
+        self._let_go(client)
         super().ended(client)
         if not client and self._late:
             self._end_late()
 
     def _end_late(self) -> None:
         self._late = False
+        self._let_go(True)
         super().ended(True)
+
+    def _let_go(self, client: bool) -> None:
+        """What the gate still holds of a side that ends leaves before its end."""
+        rest = self._gate.rest(client) if self._gate is not None and not self._over else b""
+        if not rest:
+            return
+        if self._capture is not None and not client:
+            self._capture.segment(self.inspector.flow, S2C, rest, now())
+        self._pass_on(client, rest)
 
     def end_from_server(self) -> None:
         """The client gets its last octets and FIN, the server an abort: a message without its end is not delivered."""
