@@ -9,11 +9,8 @@ Knows a session's readers.  Must not know captures.
 from __future__ import annotations
 
 from inspector.pdu import C2S, PDU, stars
-from inspector.protocols.line import line_end, partial_span
+from inspector.protocols.line import SECRET_WORDS, asks_on, line_end, partial_span
 from inspector.session import Session
-
-WORDS = (b"PASS", b"APOP", b"AUTH")
-"""Commands that carry secrets, in any protocol."""
 
 
 def masked(session: Session, data: bytes) -> bytes:
@@ -48,12 +45,17 @@ def _cover(data: bytes, first: int, last: int) -> bytes:
 
 
 def masked_lines(data: bytes, everything: bool = False) -> bytes:
-    """Lines whose meaning is not known yet: `everything` masks all of them, else only what looks secret."""
-    return b"".join(_masked_line(line, everything) for line in data.splitlines(keepends=True))
+    """Lines whose meaning is not known yet: `everything` masks all of them, else only what looks secret, and all that comes after
+    AUTH."""
+    masked: list[bytes] = []
+    for line in data.splitlines(keepends=True):
+        masked.append(_masked_line(line, everything))
+        everything = everything or asks_on(line)
+    return b"".join(masked)
 
 
 def _masked_line(line: bytes, everything: bool) -> bytes:
     if everything:
         return line if line.strip() == b"*" else _cover(line, 0, line_end(line))
-    span = partial_span(line, WORDS)
+    span = partial_span(line, SECRET_WORDS)
     return line if span is None else _cover(line, *span)

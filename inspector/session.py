@@ -18,6 +18,7 @@ from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.machine import Machine
 from inspector.offers import Offers, differing, in_the_clear, weak
 from inspector.pdu import C2S, NOTHING, PDU, S2C, Exchange, Finding, Flow, Kind, Message, Outcome, Part, Sink, Transaction
+from inspector.protocols.line import secret_from
 from inspector.reader import Reader
 
 if TYPE_CHECKING:
@@ -560,7 +561,7 @@ class Session:
             note = f"{size} octets not read"
             secret = (0, len(head)) if reader.client else None
         elif reader.client:
-            secret = self.partial_secret(head)
+            secret = secret_from(head)
         pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, self.client_state, 0, secret, None,
                         NOTHING, note)
         hello = _SERVER_HELLO.search(note) if record and not reader.client else None

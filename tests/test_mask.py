@@ -9,8 +9,10 @@ from dialogue import POP3, SMTP, Step, Witness, pieces
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.mask import masked_lines
 from inspector.pdu import C2S, S2C, Address, Flow
 from inspector.pipeline import Pipeline
+from inspector.protocols.line import secret_from
 
 PASSWORD = b"sw0rdfish"
 SASL = b"AG5hdGtpbgBzdzByZGZpc2g="
@@ -111,3 +113,16 @@ def test_what_is_held_too_long_after_auth_is_not_shown() -> None:
     for cut in ("whole", "octets"):
         witness = play(POP3, steps, cut, Limits(held=100))
         assert SASL.decode() not in str(told(witness))
+
+
+@pytest.mark.parametrize(("said", "expected"), [
+    (b"AUTH LOGIN\r\nbmF0a2lu\r\nc2VjcmV0\r\n", b"AUTH LOGIN\r\n********\r\n********\r\n"),
+    (b"EHLO a\r\nauth plain AGEAYg==\r\nMAIL\r\n", b"EHLO a\r\nauth plain ********\r\n****\r\n"),
+    (b"USER a\r\nPASS b\r\nSTAT\r\n", b"USER a\r\nPASS x\r\nSTAT\r\n")])
+def test_lines_that_nobody_has_read(said: bytes, expected: bytes) -> None:
+    """What follows AUTH may be a secret, all of it; nobody has seen the server's answer yet."""
+    assert masked_lines(said) == expected
+    first, last = secret_from(said)
+    assert last == len(said)
+    assert said[:first] == expected[:first]
+    assert secret_from(b"EHLO a\r\nAUTH\r\n") is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any, Final
@@ -70,6 +71,8 @@ def interception(values: Mapping[str, Any], paths: Sequence[Path], followed: Seq
         if given := next((name for name in NEEDLESS if values[name]), ""):
             raise OptionError(f"--{given.replace('_', '-')}: no leg is in TLS; write --tls intercept, or --upstream pop3s://HOST")
         return None
+    from cryptography.utils import CryptographyDeprecationWarning
+
     from inspector.live.handshakes import Interception
     from inspector.live.sealed import Keylog
     from inspector.tls.authority import load, make
@@ -77,6 +80,8 @@ def interception(values: Mapping[str, Any], paths: Sequence[Path], followed: Seq
     from inspector.tls.leaf import Leaves
     from inspector.tls.verification import Store, digest_of
 
+    # What a server's certificate makes the library say is for no user's screen.
+    warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning)
     legacy, keylog, taken = values["tls_legacy"], values["keylog"], None
     if values["capture_encrypted"]:
         keylog = keylog or hidden_keylog()

@@ -6,6 +6,7 @@ Knows blanks, ends of lines and forbidden octets.  Must not know any command.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 
 def line_end(line: bytes) -> int:
@@ -39,6 +40,27 @@ def partial_span(rest: bytes, words: Iterable[bytes]) -> tuple[int, int] | None:
         return None
     at = len(rest) - len(rest.lstrip(b" \t"))
     return argument_span(rest, rest[at:at + 4], 0 if head == b"PASS" else 1)
+
+
+SECRET_WORDS: Final = (b"PASS", b"APOP", b"AUTH")
+"""Commands that carry secrets, in any protocol."""
+
+
+def asks_on(line: bytes) -> bool:
+    """Whether a line begins a dialogue in which every line that comes may be secret (AUTH)."""
+    return line[:64].lstrip(b" \t")[:4].upper() == b"AUTH"
+
+
+def secret_from(data: bytes) -> tuple[int, int] | None:
+    """The span from the first secret in some lines to their end, for what was not read line by line."""
+    at = 0
+    for line in data.splitlines(keepends=True):
+        if (span := partial_span(line, SECRET_WORDS)) is not None:
+            return at + span[0], len(data)
+        at += len(line)
+        if asks_on(line) and at < len(data):
+            return at, len(data)
+    return None
 
 
 def deviations(line: bytes, size: int, limit: int) -> list[tuple[str, str]]:

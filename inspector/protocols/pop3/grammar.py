@@ -190,9 +190,6 @@ def reply_line(line: bytes, size: int) -> ReplyLine:
     return reading
 
 
-SECRET_WORDS: Final = (b"PASS", b"APOP", b"AUTH")
-
-
 def status(line: bytes) -> tuple[str, Outcome | None]:
     """The status indicator of a reply line and what it means; (``""``, None) for a line that has none."""
     if line.startswith(b"+OK"):

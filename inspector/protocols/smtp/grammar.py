@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from inspector.pdu import FAILED, MORE, NOTHING, OK, Outcome
 from inspector.protocols.foreign import speaks
-from inspector.protocols.line import agreed, argument_span, deviations, line_end, partial_span
+from inspector.protocols.line import SECRET_WORDS, agreed, argument_span, deviations, line_end, partial_span
 from inspector.text import decode
 
 
@@ -79,9 +79,6 @@ UNKNOWN: Final = _command("", rb".*", "RFC 5321 §4.2.4")
 BDAT_CHUNK: Final = COMMANDS[b"BDAT"]
 BDAT_LAST: Final = BDAT_CHUNK._replace(verb="BDAT LAST")
 END_OF_DATA: Final = _command("END OF DATA", rb"", "RFC 5321 §4.1.1.4")
-
-SECRET_WORDS: Final = (b"PASS", b"APOP", b"AUTH")
-"""Words before a secret; those of POP3 among them, for a client that has the wrong port."""
 
 CLEARTEXT_MECHANISMS: Final = frozenset({b"PLAIN", b"LOGIN", b"XOAUTH2", b"OAUTHBEARER", b"XOAUTH"})
 """SASL mechanisms whose responses hold the secret itself (RFC 4616, RFC 7628)."""

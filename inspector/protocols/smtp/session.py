@@ -25,7 +25,7 @@ from inspector.pdu import (
     Recipient,
     Transaction,
 )
-from inspector.protocols.line import agreed, content_deviations, line_end, partial_span
+from inspector.protocols.line import SECRET_WORDS, agreed, content_deviations, line_end, partial_span
 from inspector.protocols.smtp import grammar, phases
 from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, ReplyLine
 from inspector.reader import Reader
@@ -395,7 +395,7 @@ class SmtpSession(Session):
     def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
         if self._asking or self.client.offset < self.taint:
             return None if rest.strip() == b"*" else (0, line_end(rest))
-        return partial_span(rest, grammar.SECRET_WORDS)
+        return partial_span(rest, SECRET_WORDS)
 
     def secret_held(self) -> bool:
         return any(exchange.verb == "AUTH" for exchange in self.pending)
