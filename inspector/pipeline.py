@@ -148,7 +148,8 @@ class Pipeline:
             self.take_segment(event.flow, event.direction is C2S, event.data, event.time)
         elif isinstance(event, Opened):
             if event.own:
-                self._inspectors[event.key or event.flow.number] = self.open(event.flow)
+                ours = self._inspectors[event.key or event.flow.number] = self.open(event.flow)
+                ours.own = True
             else:
                 self._newcomers[event.key or event.flow.number] = Newcomer(event, self.hint(event.flow.server.port))
         elif isinstance(event, Secrets):
@@ -386,8 +387,8 @@ class Newcomer:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_client", "_ended", "_gate", "_given_up", "_pipeline", "_run", "_server", "_unsealing", "_waiting", "flow",
-                 "seen", "session", "time", "turn")
+    __slots__ = ("_client", "_deaf", "_ended", "_gate", "_given_up", "_pipeline", "_run", "_server", "_unsealing", "_waiting",
+                 "flow", "own", "seen", "session", "time", "turn")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
         self._pipeline = pipeline
@@ -410,6 +411,10 @@ class Inspector:
         """What opens the records of TLS, where there are keys."""
         self._given_up = False
         """They cannot be opened."""
+        self.own = False
+        """mailspy itself has captured it."""
+        self._deaf = False
+        """Nothing more was read of it live."""
         protocol = pipeline.protocols.get(flow.protocol)
         self.session: Session | None = None
         if protocol is not None:
@@ -448,7 +453,7 @@ class Inspector:
         session = self.session
         if session is None:
             self._undecided(client, data, time)
-        elif self.flow.closed:
+        elif self.flow.closed or self._deaf:
             return
         elif self._pipeline.keys is not None and self._sealed(session, client, data):
             self._unseal(session, client, data, time)
@@ -487,7 +492,10 @@ class Inspector:
             self._unsealing = unsealing
         if unsealing.state in (HOPELESS, BROKEN):
             self._unsealing, self._given_up = None, True
-            if unsealing.state is BROKEN:
+            if unsealing.state is BROKEN and self.own:
+                # It did not open live either, and `tls_failed` tells.
+                self._deaf = True
+            elif unsealing.state is BROKEN:
                 session.anomaly("sealed", "a record does not open with the keys that there are")
                 session.give_up()
             for sender, raw, when in unsealing.raw:

@@ -13,6 +13,7 @@ from OpenSSL import SSL
 from test_authority import server_certificate
 
 from inspector.keylog import Keys
+from inspector.live.sealed import finished
 from inspector.pdu import C2S, S2C, Address, Flow
 from inspector.pipeline import Pipeline
 from inspector.segment import Gap, Opened, Secrets, Segment
@@ -278,6 +279,26 @@ def test_a_record_that_does_not_open_ends_it_and_is_told(tmp_path) -> None:
     assert "sealed" in found
     assert "C->S QUIT 6" in found
     assert "S->C QUIT 9" not in found
+
+
+def test_a_record_that_did_not_open_live_either(tmp_path) -> None:
+    """In a capture of our own: what was told then is in it."""
+    wire, keylog = talk(tmp_path, "keys", ssl.TLSVersion.TLSv1_3, said=QUIET)
+    client, data = wire[-1]
+    flow = Flow(1, Address("127.0.0.1", 40_000), Address("192.0.2.1", 995), 1_000_000, "pop3", secure=True, sealed=True)
+    spoiled = foreign(995, [*wire[:-1], (client, data[:-1] + bytes([data[-1] ^ 1])), (client, data)])[1:]
+    found = told(Opened(flow), Secrets(0, 0, keylog), *spoiled)
+    assert found == ["S->C  11", "C->S CAPA 6", "S->C CAPA 5", "S->C CAPA 8", "C->S QUIT 6", "truncated"]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_where_the_clients_handshake_ends(tmp_path, version: ssl.TLSVersion) -> None:
+    """A command may come right behind it."""
+    wire, _ = talk(tmp_path, "keys", version, said=[(True, b"CAPA\r\n")])
+    flights = [data for client, data in wire if client]
+    name = "TLSv1.3" if version is ssl.TLSVersion.TLSv1_3 else "TLSv1.2"
+    assert finished(flights[1] + flights[2], name) == len(flights[1])
+    assert finished(flights[1], name) == len(flights[1])
 
 
 def test_our_own_capture_of_records_without_its_keys(tmp_path) -> None:

@@ -91,9 +91,10 @@ class Relay:
         self.inspector.noted(findings, secured, time)
 
     def record_by(self, capture: Recorder) -> None:
-        """From here on the flow is captured so."""
+        """From here on the flow is captured so, by a recorder that sees the octets leave: nothing waits for others on its way."""
         self._flush()
         self._capture = capture
+        self._outbox = None
 
     def refuse(self, line: bytes) -> None:
         """There is no server: tells the client so, in its protocol, and ends."""

@@ -1,7 +1,8 @@
 """A capture of the records that a client's leg carries in TLS, with their keys, in place of the clear text.
 
 Rules.  It stands where the capture stands for its relay.  Keys come before the records that they open.  What came in is written
-when the relay has read it, at the same time; what goes out is written before it leaves.  Nothing in it can be masked.
+when the relay has read it, at the same time, and what the relay has never read is not; what goes out is written before it leaves.
+Nothing in it can be masked.
 
 Knows the capture and a link in TLS.  Must not know relays.
 """
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from inspector.pdu import C2S, S2C
+from inspector.unsealing import DATA, HEADER
 
 if TYPE_CHECKING:
     from inspector.capture.writer import CaptureWriter, Octets
@@ -43,6 +45,18 @@ class Keylog:
         return lines
 
 
+def finished(records: bytes, version: str) -> int:
+    """How many octets of the client's last flight are of the handshake: in TLS 1.3 up to the end of its first sealed record, which
+    is Finished (RFC 8446 §4.4.4), in older versions up to the first data."""
+    at = 0
+    while at + HEADER <= len(records):
+        size = HEADER + int.from_bytes(records[at + 3:at + HEADER], "big")
+        if records[at] == DATA:
+            return at + size if version == "TLSv1.3" else at
+        at += size
+    return len(records)
+
+
 class SealedCapture:
     """The capture of one flow."""
 
@@ -59,10 +73,9 @@ class SealedCapture:
         # The client's last octets of the handshake may have its first command behind them, which is read later.
         last = max((place for place, record in enumerate(records) if not record[0]), default=-1)
         for place, (sent, data, when) in enumerate(records):
-            if place != last:
-                capture.segment(flow, S2C if sent else C2S, data, when)
-        if last >= 0:
-            self._came = records[last][1]
+            size = finished(data, link.secured.version if link.secured is not None else "") if place == last else len(data)
+            capture.segment(flow, S2C if sent else C2S, data[:size], when)
+            self._came += data[size:]
         link.records, link.tap = None, self.tapped
 
     def tapped(self, sent: bool, data: bytes) -> None:
@@ -80,6 +93,7 @@ class SealedCapture:
         if self._came:
             came, self._came = self._came, b""
             self._capture.segment(self._flow, C2S, came, self._time, comments)
+            self._capture.flush()
 
     # What a relay calls
 
@@ -105,13 +119,10 @@ class SealedCapture:
 
     def reset(self, flow: Flow, direction: Direction, time: int) -> None:
         """RST."""
-        self._time = time
-        self._write_what_came()
         self._over = True
         self._capture.reset(flow, direction, time)
 
     def forget(self, flow: Flow) -> None:
         """Nothing more will come of this flow."""
-        self._write_what_came()
         self._over = True
         self._capture.forget(flow)
