@@ -18,7 +18,7 @@ from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.machine import Machine
 from inspector.offers import Offers, differing, in_the_clear, weak
 from inspector.pdu import C2S, NOTHING, PDU, S2C, Exchange, Finding, Flow, Kind, Message, Outcome, Part, Sink, Transaction
-from inspector.protocols.line import secret_from
+from inspector.protocols.line import asks_on, secret_from
 from inspector.reader import Reader
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Gate(Protocol):
 class Veil:
     """What TLS hides of a session, and what came before it."""
 
-    __slots__ = ("agreed", "client", "edited", "failed", "legs", "offered", "server")
+    __slots__ = ("agreed", "asked", "client", "edited", "failed", "legs", "offered", "server")
 
     def __init__(self) -> None:
         self.client = -1
@@ -87,6 +87,8 @@ class Veil:
         """Somebody has asked for TLS, and somebody has agreed."""
         self.failed = False
         """There is no TLS where there was to be."""
+        self.asked = False
+        """Somebody logs in, in clear text that comes where TLS is due."""
         self.edited = False
         """What is offered or refused is mailspy's, not the server's."""
         self.legs: set[str] = set()
@@ -561,7 +563,8 @@ class Session:
             note = f"{size} octets not read"
             secret = (0, len(head)) if reader.client else None
         elif reader.client:
-            secret = secret_from(head)
+            secret = (0, len(head)) if self._veil.asked else secret_from(head)
+            self._veil.asked = self._veil.asked or asks_on(head)
         pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, self.client_state, 0, secret, None,
                         NOTHING, note)
         hello = _SERVER_HELLO.search(note) if record and not reader.client else None

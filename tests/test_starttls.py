@@ -155,6 +155,32 @@ def test_the_wall(said: tuple[bytes, ...], tmp_path) -> None:
     assert told.told == live.told
 
 
+@pytest.mark.parametrize("drops", [True, False])
+def test_secrets_that_come_in_the_clear_are_masked(drops: bool, tmp_path) -> None:
+    """Pipelined behind STARTTLS, where nobody has seen yet what they are: in what is told, and in the capture."""
+    capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
+    live = Live("smtp", FOLLOW, capture, drops=drops).play(
+        b"S220 mx\r\n", b"CSTARTTLS\r\nAUTH LOGIN\r\nbmF0a2lu\r\nc2VjcmV0\r\n", b"S220 go\r\n")
+    live.relay.stop()
+    capture.close()
+    assert not [line for line in live.told if "c2VjcmV0" in line]
+    assert b"c2VjcmV0" not in (tmp_path / "c.pcapng").read_bytes()
+    told, pipeline = listener()
+    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
+    pipeline.finish()
+    assert told.told == live.told
+
+
+def test_nothing_is_noted_of_what_is_over(tmp_path) -> None:
+    """It would be another flow in the capture."""
+    capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
+    live = Live("smtp", HIDE, capture)
+    live.links[0].send = lambda data: live.relay.broken(True)
+    live.play(b"S220 mx\r\n")
+    capture.close()
+    assert [type(event).__name__ for event in read_all([str(tmp_path / "c.pcapng")])].count("Opened") == 1
+
+
 @pytest.mark.parametrize("seed", CUTTINGS)
 def test_the_wall_where_we_answer(seed: int | None) -> None:
     """T01: the client is not told to begin, and what it has injected goes nowhere; a hello is for TLS."""

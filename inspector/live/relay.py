@@ -85,6 +85,8 @@ class Relay:
     def note(self, findings: Sequence[Finding], secured: bool = False) -> None:
         """Tells what no octet shows, and writes it down; `secured`: from here on what crosses in TLS is seen in the clear."""
         self._flush()
+        if self._over:
+            return
         time = now()
         if self._capture is not None:
             self._capture.note(self.inspector.flow, findings, secured, time)

@@ -46,8 +46,8 @@ class Keylog:
 
 
 def finished(records: bytes, version: str) -> int:
-    """How many octets of the client's last flight are of the handshake: in TLS 1.3 up to the end of its first sealed record, which
-    is Finished (RFC 8446 §4.4.4), in older versions up to the first data."""
+    """How many octets of the client's last flight are of the handshake: in TLS 1.3 up to the end of its first sealed record,
+    which is Finished (RFC 8446 §4.4.4), in older versions up to the first data."""
     at = 0
     while at + HEADER <= len(records):
         size = HEADER + int.from_bytes(records[at + 3:at + HEADER], "big")
