@@ -356,7 +356,7 @@ class SocketLink:
             self._mask = -1
 
     def _broken(self) -> None:
-        owner = self.owner
+        owner, self.owner = self.owner, None
         self._discard()
         if owner is not None:
             owner.broken(self.client)
