@@ -34,6 +34,7 @@ from inspector.options import Option, Options
 from inspector.pdu import Outcome
 from inspector.pipeline import BUILTIN_PROTOCOLS, Pipeline
 from inspector.replay import replay
+from inspector.survey.sessions import MEMBERS
 
 PLUGINS: Final = ("mailspy_attachments", "mailspy_logger", "mailspy_mime", "mailspy_relay")
 ASKING: Final = frozenset({"add_options", "configure", "register_protocols", "judge_pdu", "judge_message", "open_message",
@@ -48,7 +49,7 @@ MARK: Final = "% Made from the code by docs/generate.py, at each build: do not e
 def pages() -> dict[str, str]:
     """All generated files by their names."""
     written = {"hooks": hooks(), "anomalies": anomalies(), "phases": phases(), "limits": limits(), "cli": cli(), "api": api(),
-               "rooms": rooms()}
+               "rooms": rooms(), "sessions": sessions()}
     made = {f"{name}.md": f"{MARK}\n\n{text}" for name, text in written.items()}
     for name, table in tables().items():
         made[f"{name}.svg"] = diagram.svg(name, table)
@@ -184,6 +185,15 @@ def anomalies() -> str:
         f"{', '.join(f'`{name}`' for name in names)}.\n",
         table(("name", "severity", "reference", "meaning"),
               [(f"`{entry.name}`", entry.severity.value, entry.reference, entry.meaning) for entry in ordered])])
+
+
+def sessions() -> str:
+    """What a row of `mailspy sessions` tells."""
+    return "\n".join([
+        "# Rows of mailspy sessions\n",
+        "`mailspy sessions --json` prints one object a line for each session, its `event` being `session`; `--csv` the same members as "
+        "columns; `--sort` takes their names.\n",
+        table(("member", "meaning"), [(f"`{member.name}`", member.meaning) for member in MEMBERS])])
 
 
 OUTCOMES: Final = {Outcome.OK: "OK", Outcome.MORE: "more", Outcome.FAILED: "failed"}
