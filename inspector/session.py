@@ -18,7 +18,6 @@ from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.machine import Machine
 from inspector.offers import Offers, differing, in_the_clear, weak
 from inspector.pdu import C2S, NOTHING, PDU, S2C, Exchange, Finding, Flow, Kind, Message, Outcome, Part, Sink, Transaction
-from inspector.protocols.line import asks_on, secret_from
 from inspector.reader import Reader
 
 if TYPE_CHECKING:
@@ -435,6 +434,10 @@ class Session:
         """Where a secret stands in the client's line that begins so."""
         return None
 
+    def unread_secret(self, lines: bytes) -> tuple[tuple[int, int] | None, bool]:
+        """Where there are secrets in what nobody reads as commands, and whether all that comes after may be secret."""
+        return None, False
+
     def secret_held(self) -> bool:
         """Whether what the client's reader holds, or is in the middle of, must be taken for secret."""
         return False
@@ -563,8 +566,9 @@ class Session:
             note = f"{size} octets not read"
             secret = (0, len(head)) if reader.client else None
         elif reader.client:
-            secret = (0, len(head)) if self._veil.asked else secret_from(head)
-            self._veil.asked = self._veil.asked or asks_on(head)
+            secret, asks = self.unread_secret(head)
+            secret = (0, len(head)) if self._veil.asked else secret
+            self._veil.asked = self._veil.asked or asks
         pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, self.client_state, 0, secret, None,
                         NOTHING, note)
         hello = _SERVER_HELLO.search(note) if record and not reader.client else None

@@ -10,7 +10,16 @@ from mypy_extensions import mypyc_attr
 from inspector.limits import Limits
 from inspector.machine import Machine, moving
 from inspector.pdu import MORE, NOTHING, OK, PDU, Exchange, Flow, Kind, Message, Outcome, Transaction
-from inspector.protocols.line import SECRET_WORDS, agreed, content_deviations, deviations, line_end, partial_span
+from inspector.protocols.line import (
+    SECRET_WORDS,
+    agreed,
+    asks_on,
+    content_deviations,
+    deviations,
+    line_end,
+    partial_span,
+    secret_from,
+)
 from inspector.protocols.pop3 import grammar, phases
 from inspector.protocols.pop3.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, CommandLine, Multiline, ReplyLine
 from inspector.reader import Reader
@@ -290,6 +299,9 @@ class Pop3Session(Session):
         if self._asking or self.client.offset < self.taint:
             return None if rest.strip() == b"*" else (0, line_end(rest))
         return partial_span(rest, SECRET_WORDS)
+
+    def unread_secret(self, lines: bytes) -> tuple[tuple[int, int] | None, bool]:
+        return secret_from(lines), asks_on(lines)
 
     def secret_held(self) -> bool:
         return any(exchange.verb == "AUTH" for exchange in self.pending)

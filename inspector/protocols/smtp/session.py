@@ -25,7 +25,7 @@ from inspector.pdu import (
     Recipient,
     Transaction,
 )
-from inspector.protocols.line import SECRET_WORDS, agreed, content_deviations, line_end, partial_span
+from inspector.protocols.line import SECRET_WORDS, agreed, asks_on, content_deviations, line_end, partial_span, secret_from
 from inspector.protocols.smtp import grammar, phases
 from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, ReplyLine
 from inspector.reader import Reader
@@ -396,6 +396,9 @@ class SmtpSession(Session):
         if self._asking or self.client.offset < self.taint:
             return None if rest.strip() == b"*" else (0, line_end(rest))
         return partial_span(rest, SECRET_WORDS)
+
+    def unread_secret(self, lines: bytes) -> tuple[tuple[int, int] | None, bool]:
+        return secret_from(lines), asks_on(lines)
 
     def secret_held(self) -> bool:
         return any(exchange.verb == "AUTH" for exchange in self.pending)
