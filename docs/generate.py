@@ -191,7 +191,7 @@ def sessions() -> str:
     """What a row of `mailspy sessions` tells."""
     return "\n".join([
         "# Rows of mailspy sessions\n",
-        "`mailspy sessions --json` prints one object a line for each session, its `event` being `session`; `--csv` the same members "
+        "`mailspy sessions --json` prints one object a line for each session (`event`: `session`); `--csv` the same members "
         "as columns; `--sort` takes their names.\n",
         table(("member", "meaning"), [(f"`{member.name}`", member.meaning) for member in MEMBERS])])
 
