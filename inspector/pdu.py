@@ -170,7 +170,7 @@ class PDU:
             line = raw[:end]
             return decode(line) if b"\n" not in line else " / ".join(map(decode, line.splitlines()))
         first, last = self.secret
-        return decode(raw[:first]) + (MASK if last > first else "") + decode(raw[last:end])
+        return decode(raw[:first]) + (MASK if last > first else "") + (decode(raw[last:end]) if end > last else "")
 
     @property
     def shown(self) -> bytes:

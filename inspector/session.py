@@ -434,8 +434,9 @@ class Session:
         """Where a secret stands in the client's line that begins so."""
         return None
 
-    def unread_secret(self, lines: bytes) -> tuple[tuple[int, int] | None, bool]:
-        """Where there are secrets in what nobody reads as commands, and whether all that comes after may be secret."""
+    def unread_secret(self, lines: bytes, everything: bool) -> tuple[tuple[int, int] | None, bool]:
+        """Where there are secrets in what nobody reads as commands, and whether all that comes after may be secret; `everything`:
+        all that is here may be."""
         return None, False
 
     def secret_held(self) -> bool:
@@ -566,8 +567,7 @@ class Session:
             note = f"{size} octets not read"
             secret = (0, len(head)) if reader.client else None
         elif reader.client:
-            secret, asks = self.unread_secret(head)
-            secret = (0, len(head)) if self._veil.asked else secret
+            secret, asks = self.unread_secret(head, self._veil.asked)
             self._veil.asked = self._veil.asked or asks
         pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, self.client_state, 0, secret, None,
                         NOTHING, note)

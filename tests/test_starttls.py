@@ -175,7 +175,12 @@ def test_nothing_is_noted_of_what_is_over(tmp_path) -> None:
     """It would be another flow in the capture."""
     capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
     live = Live("smtp", HIDE, capture)
-    live.links[0].send = lambda data: live.relay.broken(True)
+
+    def send(data: bytes) -> bool:
+        live.relay.broken(True)
+        return False
+
+    live.links[0].send = send
     live.play(b"S220 mx\r\n")
     capture.close()
     assert [type(event).__name__ for event in read_all([str(tmp_path / "c.pcapng")])].count("Opened") == 1

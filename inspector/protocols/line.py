@@ -56,10 +56,10 @@ def secret_from(data: bytes) -> tuple[int, int] | None:
     at = 0
     for line in data.splitlines(keepends=True):
         if (span := partial_span(line, SECRET_WORDS)) is not None:
-            return at + span[0], len(data)
+            return at + span[0], line_end(data)
         at += len(line)
         if asks_on(line) and at < len(data):
-            return at, len(data)
+            return at, line_end(data)
     return None
 
 

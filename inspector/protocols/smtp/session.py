@@ -397,8 +397,8 @@ class SmtpSession(Session):
             return None if rest.strip() == b"*" else (0, line_end(rest))
         return partial_span(rest, SECRET_WORDS)
 
-    def unread_secret(self, lines: bytes) -> tuple[tuple[int, int] | None, bool]:
-        return secret_from(lines), asks_on(lines)
+    def unread_secret(self, lines: bytes, everything: bool) -> tuple[tuple[int, int] | None, bool]:
+        return (0, line_end(lines)) if everything else secret_from(lines), asks_on(lines)
 
     def secret_held(self) -> bool:
         return any(exchange.verb == "AUTH" for exchange in self.pending)
