@@ -17,15 +17,16 @@ from inspector.keylog import Keys
 from inspector.limits import DEFAULT, Limits
 from inspector.machine import Machine, Table
 from inspector.mask import masked, masked_lines
+from inspector.newcomer import Newcomer
 from inspector.offers import Offers
 from inspector.pdu import C2S, PDU, S2C, Direction, Finding, Flow
 from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
 from inspector.reader import Reader
-from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, TLS, TLS_PORTS, Wrapping, foreign, recognised, unwrapped
+from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, TLS, TLS_PORTS, Wrapping, foreign, recognised
 from inspector.run import Run, calm
-from inspector.segment import Ended, Event, Gap, Noted, Opened, Remark, Reset, Secrets, Segment
+from inspector.segment import Event, Gap, Noted, Opened, Remark, Reset, Secrets, Segment
 from inspector.session import Observer, Session
 from inspector.starttls import PASS
 from inspector.unsealing import BROKEN, HOPELESS, READABLE, WAITING, Unsealing
@@ -301,87 +302,6 @@ class Pipeline:
 def left_out(count: int) -> str:
     """A line about flows that are not told."""
     return f"{count:,} {'flow that is' if count == 1 else 'flows that are'} not mail left out"
-
-
-class Newcomer:
-    """A flow of somebody else's capture until it is known what it is: everything waits."""
-
-    __slots__ = ("_clear", "_ended", "_opened", "_unsealing", "client", "events", "flow", "hint", "joined", "key", "over",
-                 "server", "size", "wrapping")
-
-    def __init__(self, opened: Opened, hint: str) -> None:
-        self.flow = opened.flow
-        self.key = opened.key or opened.flow.number
-        """By what events name the flow."""
-        self.joined = opened.joined
-        self.hint = hint
-        """The protocol that the server's port hints at."""
-        self.events: list[Event] = []
-        """What has come so far."""
-        self.size = 0
-        self.client = b""
-        self.server = b""
-        """The first octets of both directions; without what wraps the session, when that is known."""
-        self.wrapping: Wrapping | None = None
-        self.over = False
-        """Nothing more will tell."""
-        self._ended: Direction | None = None
-        self._unsealing: Unsealing | None = None
-        self._opened = 0
-        """How many of the events it has opened."""
-        self._clear = {True: b"", False: b""}
-        """The first octets of both directions in TLS."""
-
-    @property
-    def hello(self) -> bool:
-        """Whether the client begins a TLS handshake, and everything from there on was captured."""
-        return self.client[:1] == b"\x16" and not self.joined
-
-    def take(self, event: Event) -> None:
-        """Keeps an event."""
-        self.events.append(event)
-        if isinstance(event, Segment):
-            self.size += len(event.data)
-            if event.direction is C2S:
-                self.client += event.data[:LOOKED_AT]
-            else:
-                self.server += event.data[:LOOKED_AT]
-        elif isinstance(event, Gap):
-            self.over = bool(self.client if event.direction is C2S else self.server)
-        elif isinstance(event, Reset):
-            self.over = True
-        elif isinstance(event, Ended):
-            self.over = self._ended is not None and self._ended is not event.direction
-            self._ended = event.direction
-
-    def unwrap(self) -> Wrapping | None:
-        """Takes off what wraps the session, as soon as it is whole."""
-        if self.wrapping is not None or self.joined:
-            return None
-        wrapping = unwrapped(self.client, self.server)
-        if isinstance(wrapping, Wrapping):
-            self.wrapping = wrapping
-            self.client, self.server = self.client[wrapping.client:], self.server[wrapping.server:]
-            return wrapping
-        return None
-
-    def name(self) -> str:
-        """The protocol, `NOT_MAIL`, or an empty string while that may change."""
-        if not self.over and self.wrapping is None and not self.joined and unwrapped(self.client, self.server) is True:
-            return ""
-        return recognised(self.client, self.server, self.hint, self.over)
-
-    def inner(self, keys: Keys) -> str:
-        """The same of what is said in TLS, where there are keys that open it."""
-        unsealing = self._unsealing = self._unsealing or Unsealing(keys)
-        for event in self.events[self._opened:]:
-            if isinstance(event, Segment):
-                client = event.direction is C2S
-                self._clear[client] += unsealing.feed(client, event.data, event.time)[:LOOKED_AT]
-        self._opened = len(self.events)
-        if unsealing.state in (HOPELESS, BROKEN):
-            return NOT_MAIL
-        return recognised(self._clear[True], self._clear[False], self.hint, self.over)
 
 
 class Inspector:

@@ -6,6 +6,7 @@ The wall: no octet received in the clear is ever read as if it had come in TLS, 
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from links import FakeLink
@@ -56,6 +57,14 @@ def listener() -> tuple[Told, Pipeline]:
     told = Told()
     host.register("told", told)
     return told, Pipeline(Hooks(host, lambda head: "a record"), alarm=pytest.fail)
+
+
+def replayed(capture: Path) -> list[str]:
+    """What a replay of a capture tells."""
+    told, pipeline = listener()
+    pipeline.take_all(list(read_all([str(capture)])))
+    pipeline.finish()
+    return told.told
 
 
 class Live:
@@ -149,10 +158,7 @@ def test_the_wall(said: tuple[bytes, ...], tmp_path) -> None:
     assert "critical plaintext_after_starttls" in live.told
     assert "tls_failed breached" in live.told
     assert b"".join(said[-2:-1])[1:] in (tmp_path / "c.pcapng").read_bytes(), "it is not in the capture"
-    told, pipeline = listener()
-    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
-    pipeline.finish()
-    assert told.told == live.told
+    assert replayed(tmp_path / "c.pcapng") == live.told
 
 
 @pytest.mark.parametrize("drops", [True, False])
@@ -165,10 +171,7 @@ def test_secrets_that_come_in_the_clear_are_masked(drops: bool, tmp_path) -> Non
     capture.close()
     assert not [line for line in live.told if "c2VjcmV0" in line]
     assert b"c2VjcmV0" not in (tmp_path / "c.pcapng").read_bytes()
-    told, pipeline = listener()
-    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
-    pipeline.finish()
-    assert told.told == live.told
+    assert replayed(tmp_path / "c.pcapng") == live.told
 
 
 def test_nothing_is_noted_of_what_is_over(tmp_path) -> None:
@@ -237,10 +240,7 @@ def test_what_is_injected_may_be_dropped(asked: bytes, answered: bytes, tmp_path
     assert live.inner[1].sent == b"USER alice\r\n"
     assert live.inner[0].sent == b"+OK alice\r\n"
     assert "critical plaintext_after_starttls" in live.told
-    told, pipeline = listener()
-    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
-    pipeline.finish()
-    assert told.told[:-1] == live.told
+    assert replayed(tmp_path / "c.pcapng")[:-1] == live.told
 
 
 @pytest.mark.parametrize("tail", [b"\x17\x04zzzzzz", b"\x16\x03\x03\xff\xffx", b"\x17\x03\x03\0\x09x", b"\0" * 99, b"x"])
@@ -259,10 +259,7 @@ def test_what_was_dropped_hides_nothing(tail: bytes, guilty: str, tmp_path) -> N
     assert "S->C reply HELLO EHLO 250 250 mx" in live.told
     assert live.inner[1].sent == b"EHLO a\r\nAUTH PLAIN AGEAc2VjcmV0\r\n"
     assert b"c2VjcmV0" not in (tmp_path / "c.pcapng").read_bytes()
-    told, pipeline = listener()
-    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
-    pipeline.finish()
-    assert told.told == live.told
+    assert replayed(tmp_path / "c.pcapng") == live.told
 
 
 @pytest.mark.parametrize("pieces", [(HELLO,), (HELLO[:1], HELLO[1:]), (HELLO[:4], HELLO[4:7], HELLO[7:])])
@@ -315,10 +312,7 @@ def test_what_is_held_when_a_side_ends_leaves_before_its_end(policy: Policy, res
     live.relay.ended(True)
     capture.close()
     assert live.links[1].sent == b"EHLO a\r\nSTA"
-    told, pipeline = listener()
-    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
-    pipeline.finish()
-    assert told.told == live.told
+    assert replayed(tmp_path / "c.pcapng") == live.told
 
 
 def test_nobody_answers_for_a_server_that_has_ended(tmp_path) -> None:
@@ -331,10 +325,7 @@ def test_nobody_answers_for_a_server_that_has_ended(tmp_path) -> None:
     capture.close()
     assert live.gate is None
     assert live.links[0].sent == b"220 mx\r\n"
-    told, pipeline = listener()
-    pipeline.take_all(list(read_all([str(tmp_path / "c.pcapng")])))
-    pipeline.finish()
-    assert told.told == live.told
+    assert replayed(tmp_path / "c.pcapng") == live.told
 
 
 def test_a_padded_command_is_held_within_bounds() -> None:

@@ -5,7 +5,6 @@ Knows options and `inspector.tls`.  Must not know how certificates are made.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from inspector.cli.start import Setup, say
 from inspector.config import hint
 from inspector.errors import OptionError
+from inspector.tls.names import address_of
 
 if TYPE_CHECKING:
     from inspector.tls.authority import Authority
@@ -54,16 +54,8 @@ def _check(values: Values, action: str) -> None:
     if not 1 <= values["days"] <= LONGEST:
         raise OptionError(f"--days {values['days']}: expected 1 to {LONGEST}")
     for domain in values["only"]:
-        if not _is_address(domain) and (not _DOMAIN.fullmatch(domain) or len(domain) > 253):
+        if address_of(domain) is None and (not _DOMAIN.fullmatch(domain) or len(domain) > 253):
             raise OptionError(f"--only {domain}: not a domain nor an address; in other letters, write it as xn--…")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _create(folder: Path, values: Values) -> None:

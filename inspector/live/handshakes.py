@@ -9,7 +9,6 @@ Knows links, contexts and verification.  Must not know flows or sockets.
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from inspector.pdu import Address, Finding
 from inspector.starttls import StartTls
 from inspector.text import sanitise
 from inspector.tls.contexts import Serving
+from inspector.tls.names import address_of
 from inspector.tls.verification import Problem, Store, facts_of
 
 CLIENT, SERVER = "client", "server"
@@ -304,11 +304,9 @@ def _said(outcome: Refused, who: str) -> str:
 def asked_name(host: str) -> str | None:
     """What a server of that name is asked for (SNI, RFC 6066 §3); None for an address, and for what TLS cannot say."""
     name = host.rstrip(".")
+    if address_of(name) is not None:
+        return None
     try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        try:
-            return name if name and not name.startswith(".") and name.encode("idna") else None
-        except UnicodeError:
-            return None
-    return None
+        return name if name and not name.startswith(".") and name.encode("idna") else None
+    except UnicodeError:
+        return None

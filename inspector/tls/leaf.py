@@ -9,7 +9,6 @@ Knows X.509 (RFC 5280, RFC 6125).  Must not know connections.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from inspector.tls.authority import EARLIER, Authority
+from inspector.tls.names import address_of
 
 CACHED: Final = 1_000
 """Leaves that are kept."""
@@ -125,7 +125,7 @@ def _copied(real: x509.Certificate) -> Copied:
 def _plain(name: str) -> Copied:
     """The same for a name alone.  An address is no common name: programs would take it for a host's (RFC 6125 §1.8)."""
     now = datetime.now(UTC).replace(microsecond=0)
-    common = [] if _address(name) is not None or not name else [x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME])]
+    common = [] if address_of(name) is not None or not name else [x509.NameAttribute(NameOID.COMMON_NAME, name[:NAME])]
     subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "mailspy"), *common])
     return Copied(subject, [_general(name)] if _is_name(name) else [], now - EARLIER, now + timedelta(DAYS))
 
@@ -137,7 +137,7 @@ def covered(names: Sequence[x509.GeneralName], wanted: str) -> bool:
 
 def _forms(wanted: str) -> set[str]:
     """How a certificate may write it."""
-    address = _address(wanted)
+    address = address_of(wanted)
     if address is not None:
         return {str(address)}
     name = wanted.lower().rstrip(".")
@@ -146,20 +146,13 @@ def _forms(wanted: str) -> set[str]:
 
 def _general(name: str) -> x509.GeneralName:
     """A name or an address as certificates have it."""
-    address = _address(name)
+    address = address_of(name)
     return x509.IPAddress(address) if address is not None else x509.DNSName(name.rstrip("."))
-
-
-def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        return None
 
 
 def _is_name(name: str) -> bool:
     """Whether that is a host's name, or an address."""
-    return _address(name) is not None or (_is_host(name) and "*" not in name and not name.startswith("."))
+    return address_of(name) is not None or (_is_host(name) and "*" not in name and not name.startswith("."))
 
 
 def _is_host(name: str) -> bool:

@@ -8,7 +8,6 @@ Knows certificates and stores of authorities.  Must not know connections.
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
 from inspector.errors import OptionError
+from inspector.tls.names import address_of
 
 EXPIRED: Final = "expired"
 NOT_YET_VALID: Final = "not_yet_valid"
@@ -162,7 +162,7 @@ def _misused(certificate: x509.Certificate) -> list[Problem]:
 
 def _misnamed(certificate: x509.Certificate, name: str) -> list[Problem]:
     try:
-        if _is_address(name):
+        if address_of(name) is not None:
             verify_certificate_ip_address(certificate, name)
         else:
             verify_certificate_hostname(certificate, name)
@@ -170,14 +170,6 @@ def _misnamed(certificate: x509.Certificate, name: str) -> list[Problem]:
         names = ", ".join(names_of(certificate))[:LONGEST_DETAIL] or "nobody"
         return [Problem(WRONG_NAME, f"for {names}, not for {name}")]
     return []
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 @lru_cache(maxsize=256)

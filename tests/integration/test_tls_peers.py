@@ -289,14 +289,12 @@ def test_a_server_that_is_gone_when_the_client_is_in_tls(tmp_path: Path, transpo
     assert_replay_is_live(run)
 
 
-class Ending(threading.Thread):
-    """A POP3S server that ends in the middle of a message: with close_notify or cut off, as somebody on the way might do."""
+class Alone(threading.Thread):
+    """A POP3S server for one client."""
 
-    def __init__(self, pair: tuple[Path, Path], notify: bool) -> None:
+    def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(daemon=True)
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._context.load_cert_chain(*pair)
-        self._notify = notify
+        self._context = context
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._listening.settimeout(20)
         self.port = self._listening.getsockname()[1]
@@ -306,11 +304,28 @@ class Ending(threading.Thread):
         with contextlib.suppress(OSError), self._listening, self._context.wrap_socket(
                 self._listening.accept()[0], server_side=True) as end:
             end.sendall(b"+OK ready\r\n")
-            end.recv(1_000)
-            end.sendall(b"+OK\r\nSubject: half\r\n\r\na")
-            if self._notify:
-                end.settimeout(1)
-                end.unwrap()
+            self.serve(end)
+
+    def serve(self, end: ssl.SSLSocket) -> None:
+        """After the greeting."""
+        raise NotImplementedError
+
+
+class Ending(Alone):
+    """It ends in the middle of a message: with close_notify or cut off, as somebody on the way might do."""
+
+    def __init__(self, pair: tuple[Path, Path], notify: bool) -> None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*pair)
+        self._notify = notify
+        super().__init__(context)
+
+    def serve(self, end: ssl.SSLSocket) -> None:
+        end.recv(1_000)
+        end.sendall(b"+OK\r\nSubject: half\r\n\r\na")
+        if self._notify:
+            end.settimeout(1)
+            end.unwrap()
 
 
 @pytest.mark.parametrize("notify", [True, False])
@@ -333,26 +348,19 @@ def test_ends_with_a_word_and_without(pair: tuple[Path, Path], tmp_path: Path, n
     assert_replay_is_live(run)
 
 
-class Strict(threading.Thread):
-    """A POP3S server that serves whom a certificate proves, and nobody else."""
+class Strict(Alone):
+    """It serves whom a certificate proves, and nobody else."""
 
     def __init__(self, pair: tuple[Path, Path], version: ssl.TLSVersion) -> None:
-        super().__init__(daemon=True)
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pair[0]))
-        self._context.load_cert_chain(*pair)
-        self._context.verify_mode = ssl.CERT_REQUIRED
-        self._context.maximum_version = version
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._listening.settimeout(20)
-        self.port = self._listening.getsockname()[1]
-        self.start()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(pair[0]))
+        context.load_cert_chain(*pair)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.maximum_version = version
+        super().__init__(context)
 
-    def run(self) -> None:
-        with contextlib.suppress(OSError), self._listening, self._context.wrap_socket(
-                self._listening.accept()[0], server_side=True) as end:
-            end.sendall(b"+OK ready\r\n")
-            while end.recv(1_000):
-                end.sendall(b"+OK\r\n")
+    def serve(self, end: ssl.SSLSocket) -> None:
+        while end.recv(1_000):
+            end.sendall(b"+OK\r\n")
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
