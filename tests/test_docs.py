@@ -113,7 +113,7 @@ LAYERS = (
     ("host",),
     ("pipeline", "gate", "mask", "lines", "shape"),
     ("protocols",),
-    ("protocol", "recognition"),
+    ("protocol", "newcomer", "recognition"),
     ("session", "reader", "run"),
     ("capture",),
     ("segment", "formats"),
