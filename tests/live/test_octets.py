@@ -130,7 +130,7 @@ def test_a_reader_that_stops_stops_the_sender(tmp_path: Path, transport: str, by
     pieces = 200
     with Peers("smtp" if by_client else "pop3") as peers, \
             Proxy(tmp_path, "--transport", transport, "--quiet", upstreams=(peers,)) as proxy:
-        talk(peers, proxy.port, 1000, by_client)
+        talk(peers, proxy.port, 1_000_000, by_client)
         sender, reader = talk(peers, proxy.port, 0, by_client)
         before = proxy.reset_peak()
         sent = []
