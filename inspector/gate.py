@@ -79,9 +79,10 @@ class Lane:
         del self.held[:count]
         self.base += count
 
-    def insert(self, raw: bytes) -> None:
-        """Lets octets leave that did not come."""
-        self.leaving.append(raw)
+    def put(self, offset: int, size: int, raw: bytes) -> None:
+        """Octets of our own take the place of so many, as if they had come."""
+        at = offset - self.base
+        self.held[at:at + size] = raw
 
     def take(self) -> bytes:
         """What leaves now."""
@@ -148,7 +149,7 @@ class FlowGate:
         if starttls is not None and not client and policy.offered is not None and self._in_list(session, starttls):
             return self._reply[1]
         if self._judged:
-            return reader.safe
+            return reader.safe if client else reader.safe - session.reply_in_hand
         waits = policy.answer is not None if client else (
             starttls is not None and bool(session.pending) and session.pending[0].verb == starttls.verb)
         # A line that may be the command, or the reply to it, leaves as a whole; others as they come.
@@ -177,43 +178,40 @@ class FlowGate:
         if self.session is not None:
             self.session.server.buffer = b""
 
-    def rule(self, subject: PDU | Message, verdict: Verdict) -> None:
-        """A judge has spoken about the PDU or the message in hand."""
+    def rule(self, subject: PDU | Message, verdict: Verdict) -> bytes | None:
+        """A judge has spoken about the PDU or the message in hand.  Gives what leaves in the place of a line, if anything."""
         if isinstance(verdict, Close):
             self.closing = self.closing or verdict
         elif isinstance(subject, Message):
             if isinstance(verdict, Answer):
                 self.closing = self.closing or Close(verdict.raw)
         elif subject.kind in _LINES and not isinstance(verdict, Forward):
-            self._rule_line(subject, verdict)
+            return self._rule_line(subject, verdict)
+        return None
 
-    def _rule_line(self, pdu: PDU, verdict: Replace | Answer) -> None:
+    def _rule_line(self, pdu: PDU, verdict: Replace | Answer) -> bytes | None:
         client = pdu.direction is C2S
         lane = self._client if client else self._server
         if pdu.offset < lane.base:
-            return  # it has been ruled upon
+            return None  # it has been ruled upon
         lane.release(pdu.offset)
-        lane.drop(pdu.size)
         if isinstance(verdict, Replace) or not client:
-            lane.insert(verdict.raw)
-        else:
-            self._answers[pdu.number] = verdict.raw
+            lane.put(pdu.offset, pdu.size, verdict.raw)
+            return verdict.raw
+        lane.drop(pdu.size)
+        self._answers[pdu.number] = verdict.raw
+        return None
 
     def take_turns(self) -> None:
         """Gives the answers whose turn has come: called before each line of the server is read, and after each feed."""
         session = self.session
-        while self._answers and session is not None and session.pending:
+        while self._answers and session is not None and session.pending and session.between_replies:
             command = session.pending[0].command
             raw = self._answers.pop(command.number, None) if command is not None else None
             if raw is None:
                 return
-            reader, lane = session.server, self._server
-            lane.release(reader.offset)
-            lane.held[:0] = raw
-            reader.offset += len(raw)
-            session.server_line(raw, len(raw))
-            if not self._agreed:  # else it is withheld as the server's own would be
-                lane.release(reader.offset)
+            self._server.put(session.server.offset, 0, raw)
+            session.server.say(raw)
 
     # TLS that begins in the session
 
@@ -243,11 +241,10 @@ class FlowGate:
     def _edit(self, pdu: PDU, starttls: StartTls, offered: bool) -> None:
         edited, session = starttls.edited(pdu.raw, offered), self.session
         if edited != pdu.raw and pdu.offset >= self._server.base and session is not None:
-            self._rule_line(pdu, Replace(edited))
+            self._server.release(pdu.offset)
+            self._server.put(pdu.offset, pdu.size, edited)
             # The session goes on in the stream that the client gets.
-            longer = len(edited) - pdu.size
-            self._server.base += longer
-            session.server.offset += longer
+            session.server.offset += len(edited) - pdu.size
             pdu.raw, pdu.size, pdu.note = edited, len(edited), ""
             self._reply = (pdu.offset, pdu.offset + pdu.size)
             how = "offers" if offered else "hides"

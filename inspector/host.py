@@ -309,7 +309,7 @@ class Hooks:
         self._judge_message = host.asker("judge_message")
         self.judging = self._asked("judge_pdu") or self._asked("judge_message")
         """Whether some plugin judges: then nothing is sent on before it was judged."""
-        self.judge: Callable[[PDU | Message, Session], None] | None = self._judge if self.judging else None
+        self.judge: Callable[[PDU | Message, Session], Verdict | None] | None = self._judge if self.judging else None
 
     def _asked(self, hook: str) -> bool:
         return bool(self._host.implementations(hook))
@@ -324,11 +324,9 @@ class Hooks:
         sinks = self._ask_part(part, message)
         return GuardedSinks(self._host, "open_part", sinks) if sinks else None
 
-    def _judge(self, subject: PDU | Message, session: Session) -> None:
+    def _judge(self, subject: PDU | Message, session: Session) -> Verdict | None:
         ask = self._judge_pdu if isinstance(subject, PDU) else self._judge_message
-        verdict: Verdict | None = strictest(answer for answer, _ in ask(subject, session))
-        if verdict is not None and session.gate is not None:
-            session.gate.rule(subject, verdict)
+        return strictest(answer for answer, _ in ask(subject, session))
 
 
 def _idle(plugin: Any, hook: str) -> bool:

@@ -8,7 +8,7 @@ Knows a session's readers.  Must not know captures.
 
 from __future__ import annotations
 
-from inspector.pdu import C2S, PDU, stars
+from inspector.pdu import stars
 from inspector.protocols.line import SECRET_WORDS, asks_on, line_end, partial_span
 from inspector.session import Session
 
@@ -17,7 +17,7 @@ def masked(session: Session, data: bytes) -> bytes:
     """The segment that the client's reader took last, its secrets masked."""
     reader = session.client
     begin = reader.position - len(data)
-    spans = [_span(pdu, *pdu.secret) for pdu in session.seen or () if pdu.secret is not None and pdu.direction is C2S]
+    spans = list(session.hidden)
     half_read = reader.buffer or reader.long_head
     if half_read and (span := session.partial_secret(half_read)):
         spans.append((reader.offset + span[0], reader.position if reader.long_head else reader.offset + span[1]))
@@ -29,11 +29,6 @@ def masked(session: Session, data: bytes) -> bytes:
         kept = len(data) - len(held)
         data = data[:kept] + hidden if kept > 0 else hidden[-len(data):]
     return data
-
-
-def _span(pdu: PDU, first: int, last: int) -> tuple[int, int]:
-    """Where the secret of a PDU stands in the stream; of a line of which only the head was kept, up to its end."""
-    return pdu.offset + first, pdu.offset + (last if pdu.size == len(pdu.raw) else pdu.size)
 
 
 def _cover(data: bytes, first: int, last: int) -> bytes:

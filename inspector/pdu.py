@@ -44,6 +44,18 @@ class Kind(StrEnum):
     """Octets that are passed on but not understood: TLS records, a flow after a parser fault."""
 
 
+class Origin(StrEnum):
+    """Whose words the octets of a PDU are."""
+
+    PEER = "peer"
+    MAILSPY = "mailspy"
+    """mailspy has said them in somebody's place: an answer, a farewell, what a judge has put in the place of a line."""
+
+
+PEER: Final = Origin.PEER
+MAILSPY: Final = Origin.MAILSPY
+
+
 class Outcome(StrEnum):
     """A reply folded to what it means for the session, the same for every protocol."""
 
@@ -96,8 +108,8 @@ class Flow:
 class PDU:
     """The smallest unit that the grammar of a protocol knows."""
 
-    __slots__ = ("client_state", "command", "details", "direction", "kind", "note", "number", "offset", "phase", "raw",
-                 "secret", "size", "status", "time", "transaction", "verb")
+    __slots__ = ("client_state", "command", "details", "direction", "kind", "note", "number", "offset", "origin", "phase",
+                 "raw", "secret", "size", "status", "time", "transaction", "verb")
 
     number: int
     """From 1, in the flow, both directions counted together, in order of completion."""
@@ -130,6 +142,8 @@ class PDU:
     """What the grammar read in it: the path and the ESMTP parameters of MAIL and RCPT, the enhanced status of a reply."""
     note: str
     """What `text` says, once it is known."""
+    origin: Origin
+    """Who has said it: the peer whose direction it is, or mailspy in its place."""
 
     def __init__(self, number: int, direction: Direction, kind: Kind, phase: str, verb: str, status: str, raw: bytes, size: int,
                  offset: int, time: int, client_state: str = "", transaction: int = 0, secret: tuple[int, int] | None = None,
@@ -150,6 +164,7 @@ class PDU:
         self.command = command
         self.details = details
         self.note = note
+        self.origin = PEER
 
     @property
     def text(self) -> str:

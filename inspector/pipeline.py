@@ -380,7 +380,7 @@ class Inspector:
             return
         else:
             session.time = time
-            session.hidden = False
+            session.hidden.clear()
             try:
                 (session.client if client else session.server).feed(data)
             except Exception as error:

@@ -35,7 +35,7 @@ class Reader:
     """One direction of a flow."""
 
     __slots__ = ("_content", "_head", "_kept", "_left", "_long", "buffer", "client", "held", "held_size", "offset",
-                 "paused", "session", "step")
+                 "paused", "said", "session", "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
 
@@ -49,6 +49,8 @@ class Reader:
         self.offset = 0
         """How many octets of the direction have been cut off so far."""
         self.paused = False
+        self.said: list[tuple[int, int]] = []
+        """Where in the direction's stream mailspy's own words stand (begin, end), those before the line in hand left out."""
         self.held: list[tuple[int, bytes]] = []
         self.held_size = 0
         self._content: DotContent | None = None
@@ -85,6 +87,24 @@ class Reader:
                 if position < end:
                     self._hold(data[position:])
                 return
+            if self.buffer:
+                # What mailspy has said in between is not whole: what came goes on with it.
+                data, self.buffer, position = self.buffer + data[position:], b"", 0
+                end = len(data)
+
+    def say(self, raw: bytes) -> None:
+        """Reads octets of mailspy's own where the next PDU begins, before what has come."""
+        self.said.append((self.offset, self.offset + len(raw)))
+        rest, self.buffer = self.buffer, b""
+        self._read(raw)
+        self.buffer += rest
+
+    def says(self, end: int) -> bool:
+        """Whether the PDU that ends there is mailspy's own; forgets what it has said before."""
+        said = self.said
+        while said and said[0][1] < end:
+            del said[0]
+        return bool(said) and said[0][0] < end
 
     @property
     def position(self) -> int:
@@ -169,6 +189,8 @@ class Reader:
         size = end - position
         if not self.client and self.session.gate is not None:
             self.session.gate.take_turns()
+            if self.step is not Reader.line or self.buffer:
+                return position
         self.offset += size
         line = data[position:end] if position or end != len(data) else data
         if size > limit:

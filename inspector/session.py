@@ -17,7 +17,23 @@ from mypy_extensions import mypyc_attr
 from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.machine import Machine
 from inspector.offers import Offers, differing, in_the_clear, weak
-from inspector.pdu import C2S, NOTHING, PDU, S2C, Exchange, Finding, Flow, Kind, Message, Outcome, Part, Sink, Transaction
+from inspector.pdu import (
+    C2S,
+    MAILSPY,
+    NOTHING,
+    PDU,
+    PEER,
+    S2C,
+    Exchange,
+    Finding,
+    Flow,
+    Kind,
+    Message,
+    Outcome,
+    Part,
+    Sink,
+    Transaction,
+)
 from inspector.reader import Reader
 
 if TYPE_CHECKING:
@@ -44,8 +60,8 @@ class Observer(Protocol):
     exchange_completed: Callable[[Exchange, Session], None] | None
     """None when nobody asks, and then no exchange is built."""
     finding: Callable[[Finding, Session], None]
-    judge: Callable[[PDU | Message, Session], None] | None
-    """Is asked before a PDU or the end of a message is told; None when nobody judges."""
+    judge: Callable[[PDU | Message, Session], Verdict | None] | None
+    """Is asked before a PDU or the end of a message is accepted; None when nobody judges."""
 
     def open_message(self, message: Message, session: Session) -> Sink | None:
         """One sink for the octets of a message, or None when nobody asks for them."""
@@ -60,8 +76,8 @@ class Observer(Protocol):
 class Gate(Protocol):
     """What carries verdicts out, live."""
 
-    def rule(self, subject: PDU | Message, verdict: Verdict) -> None:
-        """A judge has spoken about the PDU or the message in hand."""
+    def rule(self, subject: PDU | Message, verdict: Verdict) -> bytes | None:
+        """A judge has spoken about the PDU or the message in hand.  Gives what leaves in the place of a line, if anything."""
 
     def passing(self, pdu: PDU) -> None:
         """A PDU has been cut off; the judges have spoken."""
@@ -100,9 +116,9 @@ class Veil:
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "joined", "lacking",
-                 "limits", "machine", "message", "number", "observer", "offers", "opening", "pending", "seen", "server", "sink",
-                 "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
+    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "instead", "joined",
+                 "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening", "pending", "seen",
+                 "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -136,8 +152,10 @@ class Session:
         """Where the verdicts of judges take effect; None offline, and when nobody judges."""
         self.seen: list[PDU] | None = None
         """Where PDUs are collected for the capture, or None."""
-        self.hidden = False
-        """A PDU of the segment in hand holds a secret."""
+        self.hidden: list[tuple[int, int]] = []
+        """Where in the client's stream the secrets of the PDUs of the segment in hand stand, while PDUs are collected."""
+        self.instead: bytes | None = None
+        """What a judge has put in the place of the line in hand, which is read next."""
         self._cut = self._early = False
         self._veil = Veil()
         self.lacking = False
@@ -168,7 +186,7 @@ class Session:
     def segment(self, client: bool, data: bytes, time: int) -> None:
         """Octets of one direction."""
         self.time = time
-        self.hidden = False
+        self.hidden.clear()
         (self.client if client else self.server).feed(data)
 
     def gap(self, client: bool, size: int) -> None:
@@ -255,7 +273,8 @@ class Session:
         """What comes next is not read, or only guessed: asks the judges, live, before any of it leaves."""
         if self.gate is not None and self.observer.judge is not None:
             unread = PDU(self.number + 1, C2S, Kind.OPAQUE, self.phase, "", "", b"", 0, self.client.offset, self.time)
-            self.observer.judge(unread, self)
+            self._judged(unread, self.observer.judge)
+            self.instead = None
 
     # What plugins may call
 
@@ -269,31 +288,66 @@ class Session:
 
     # What the protocols call
 
+    def draft(self, client: bool, kind: Kind, phase: str, verb: str, status: str, raw: bytes, size: int,
+              client_state: str = "", transaction: int = 0, secret: tuple[int, int] | None = None,
+              command: PDU | None = None, details: Mapping[str, str] = NOTHING, note: str = "") -> PDU:
+        """Numbers a PDU that has just been cut off, and has it judged.
+
+        Until then the session is as it was before it.  Where `instead` is set now, the PDU never was: see `read_instead`.
+        """
+        self.number = number = self.number + 1
+        reader = self.client if client else self.server
+        pdu = PDU(number, C2S if client else S2C, kind, phase, verb, status, raw, size, reader.offset - size, self.time,
+                  client_state, transaction, secret, command, details, note)
+        if reader.said and reader.says(reader.offset):
+            pdu.origin = MAILSPY
+        elif self.observer.judge is not None:
+            self._judged(pdu, self.observer.judge)
+        return pdu
+
+    def _judged(self, pdu: PDU, judge: Callable[[PDU | Message, Session], Verdict | None]) -> None:
+        verdict = judge(pdu, self)
+        if verdict is not None and self.gate is not None:
+            self.instead = self.gate.rule(pdu, verdict)
+
+    def read_instead(self, pdu: PDU) -> None:
+        """The line of that draft is not the one that leaves: that one is read in its place, as if it had come."""
+        instead, self.instead = self.instead, None
+        assert instead is not None
+        self.number = pdu.number - 1
+        if pdu.direction is S2C:
+            self.server.offset = pdu.offset
+            self.server.say(instead)
+            return
+        if self.seen is not None and pdu.secret is not None:
+            self.hidden.append(_span(pdu, pdu.secret))
+        if self.hidden:
+            longer = len(instead) - pdu.size
+            self.hidden = [(first + longer, last + longer) for first, last in self.hidden]
+        self.client.offset = pdu.offset
+        self.client.say(instead)
+
+    def tell(self, pdu: PDU) -> PDU:
+        """The PDU is accepted as it is: tells it."""
+        if self.gate is not None:
+            self.gate.passing(pdu)
+        self.observer.pdu_seen(pdu, self)
+        if self.seen is not None:
+            self.seen.append(pdu)
+            if pdu.secret is not None and pdu.direction is C2S and pdu.origin is PEER:
+                self.hidden.append(_span(pdu, pdu.secret))
+        if self._cut:
+            self._cut = False
+            self.anomaly("truncated", f"the stream ended in the middle of this {pdu.kind.value}", pdu)
+        return pdu
+
     def emit(self, client: bool, kind: Kind, phase: str, verb: str, status: str, raw: bytes, size: int,
              client_state: str = "", transaction: int = 0, secret: tuple[int, int] | None = None,
              command: PDU | None = None, details: Mapping[str, str] = NOTHING, note: str = "") -> PDU:
-        """Numbers a PDU that has just been cut off, has it judged, and tells it."""
-        self.number = number = self.number + 1
-        if client:
-            pdu = PDU(number, C2S, kind, phase, verb, status, raw, size, self.client.offset - size, self.time,
-                      client_state, transaction, secret, command, details, note)
-        else:
-            pdu = PDU(number, S2C, kind, phase, verb, status, raw, size, self.server.offset - size, self.time,
-                      client_state, transaction, secret, command, details, note)
-        observer = self.observer
-        if observer.judge is not None:
-            observer.judge(pdu, self)
-        if self.gate is not None:
-            self.gate.passing(pdu)
-        observer.pdu_seen(pdu, self)
-        if self.seen is not None:
-            self.seen.append(pdu)
-            if secret is not None:
-                self.hidden = True
-        if self._cut:
-            self._cut = False
-            self.anomaly("truncated", f"the stream ended in the middle of this {kind.value}", pdu)
-        return pdu
+        """Both at once, for what nothing can take the place of: it is no whole line."""
+        pdu = self.draft(client, kind, phase, verb, status, raw, size, client_state, transaction, secret, command, details, note)
+        self.instead = None
+        return self.tell(pdu)
 
     def anomaly(self, name: str, detail: str, pdu: PDU | None = None) -> None:
         """Tells a deviation."""
@@ -399,7 +453,9 @@ class Session:
             if sink is not None:
                 sink.close(complete)
             if complete and self.observer.judge is not None:
-                self.observer.judge(message, self)
+                verdict = self.observer.judge(message, self)
+                if verdict is not None and self.gate is not None:
+                    self.gate.rule(message, verdict)
             self.message = None
 
     # What the readers call
@@ -438,6 +494,16 @@ class Session:
         """Where there are secrets in what nobody reads as commands, and whether all that comes after may be secret; `everything`:
         all that is here may be."""
         return None, False
+
+    @property
+    def reply_in_hand(self) -> int:
+        """Octets of the server's that were cut off and belong to a reply of several lines that is not whole."""
+        return 0
+
+    @property
+    def between_replies(self) -> bool:
+        """Whether the server's next octets begin something new: then mailspy may speak in its place."""
+        return self.server.step is Reader.line and not self.reply_in_hand
 
     def secret_held(self) -> bool:
         """Whether what the client's reader holds, or is in the middle of, must be taken for secret."""
@@ -580,3 +646,9 @@ class Session:
             self.anomaly("plaintext_after_starttls", "clear text where a TLS record was due", pdu)
         elif not reader.client and self.client.position == self._veil.client:
             self.anomaly("plaintext_after_starttls", "the server's octets come before the client's hello", pdu)
+
+
+def _span(pdu: PDU, secret: tuple[int, int]) -> tuple[int, int]:
+    """Where the secret of a PDU stands in the stream; of a line of which only the head was kept, up to its end."""
+    first, last = secret
+    return pdu.offset + first, pdu.offset + (last if pdu.size == len(pdu.raw) else pdu.size)

@@ -72,7 +72,7 @@ def test_half_a_line_waits_for_its_verdict():
 
 
 def test_a_replaced_command_is_what_the_server_gets():
-    """The session goes on with the command as the client sent it."""
+    """And what the session reads: a judge's word stands in the place of the client's."""
     to_server, _, _ = wire("pop3", Judge({b"USER": Replace(b"USER guest\r\n")}), (SERVER, b"+OK hi\r\n"),
                            (CLIENT, b"USER root\r\nQUIT\r\n"))
     assert to_server == b"USER guest\r\nQUIT\r\n"

@@ -88,26 +88,25 @@ class Pop3Session(Session):
             if command is not grammar.UNKNOWN:
                 found.insert(0, ("bad_sequence", f"{verb} in {phase}"))
         elif row.next:
-            machine.announce(verb)
             phase = row.phase or phase
         if verb in _CLIENT_MOVING:
-            move = automaton.announce(verb)
+            move = automaton.table[state].get(verb)
             if move is not None and move.phase:
                 state = move.phase
-        exchange = Exchange(verb, phase, state, None, None, command)
-        if command.message:
-            self.transactions += 1
-            exchange.transaction = Transaction(self.transactions, verb, argument=reading.argument.decode("latin-1"))
+        secret, shown = reading.secret, verb
+        if command is grammar.UNKNOWN:
+            secret = (0, line_end(line)) if tainted else secret
+            shown = _word_shown(line, secret)
+        pdu = self.draft(True, Kind.COMMAND, phase, shown, "", line, size, state,
+                         self.transactions + 1 if command.message else 0, secret, None, NOTHING, reading.text)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        exchange = self._accept(command, reading, phase, state)
         pending = self.pending
         if pending and self.talked_early():
             found.append(("early_talker", "the greeting was not there yet"))
-        secret = reading.secret
-        if command is grammar.UNKNOWN:
-            secret = (0, line_end(line)) if tainted else secret
-            verb = _word_shown(line, secret)
-        transaction = exchange.transaction
-        pdu = self.emit(True, Kind.COMMAND, phase, verb, "", line, size, state,
-                        transaction.number if transaction is not None else 0, secret, None, NOTHING, reading.text)
+        self.tell(pdu)
         if command.credentials:
             self._credentials(reading, found)
         if found:
@@ -118,6 +117,18 @@ class Pop3Session(Session):
             self.too_many(pdu)
         if command.synchronises:
             self.client.paused = True
+
+    def _accept(self, command: Command, reading: CommandLine, phase: str, state: str) -> Exchange:
+        """The command is on its way to the server."""
+        verb = command.verb
+        self.machine.announce(verb)
+        if verb in _CLIENT_MOVING:
+            self.automaton.announce(verb)
+        exchange = Exchange(verb, phase, state, None, None, command)
+        if command.message:
+            self.transactions += 1
+            exchange.transaction = Transaction(self.transactions, verb, argument=reading.argument.decode("latin-1"))
+        return exchange
 
     def _credentials(self, reading: CommandLine, found: list[tuple[str, str]]) -> None:
         """Remembers who logs in, and names what crosses in the clear."""
@@ -135,14 +146,18 @@ class Pop3Session(Session):
 
     def _sasl_response(self, line: bytes, size: int) -> None:
         exchange = self.pending[0]
-        self._asking = False
-        self.client.paused = True
         end = line_end(line)
         cancel = line[:end] == b"*"
         secret = None if cancel else (0, end)
         found = [] if size <= grammar.SASL_LINE else [("line_too_long", f"{size} octets, {grammar.SASL_LINE} allowed")]
-        pdu = self.emit(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size, exchange.client_state, 0,
-                        secret)
+        pdu = self.draft(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size, exchange.client_state, 0,
+                         secret)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        self._asking = False
+        self.client.paused = True
+        self.tell(pdu)
         if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS and not self.unveiled:
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
             self._mechanism = b""  # told once an exchange
@@ -172,17 +187,21 @@ class Pop3Session(Session):
             else:
                 self._stray(line, size, reading)
             return
-        del pending[0]
-        self._unasked = None
         self._reply(exchange, line, size, reading, outcome)
 
     def _reply(self, exchange: Exchange, line: bytes, size: int, reading: ReplyLine, outcome: Outcome) -> None:
         command, transaction, verb = exchange.command, exchange.transaction, exchange.verb
         greeting = command is None
+        pdu = self.draft(False, Kind.GREETING if greeting else Kind.REPLY, exchange.phase, "" if greeting else verb,
+                         reading.status, line, size, exchange.client_state,
+                         transaction.number if transaction is not None else 0, None, command, NOTHING, reading.text)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        del self.pending[0]
+        self._unasked = None
         self._doubted = greeting and self._early
-        pdu = self.emit(False, Kind.GREETING if greeting else Kind.REPLY, exchange.phase, "" if greeting else verb,
-                        reading.status, line, size, exchange.client_state,
-                        transaction.number if transaction is not None else 0, None, command, NOTHING, reading.text)
+        self.tell(pdu)
         if reading.found:
             self.anomalies(agreed(reading.found) if self.utf8 else list(reading.found), pdu)
         if self.observer.exchange_completed is not None:
@@ -251,8 +270,12 @@ class Pop3Session(Session):
         self.completed(exchange)
 
     def _continuation(self, exchange: Exchange, line: bytes, size: int) -> None:
-        pdu = self.emit(False, Kind.CONTINUATION, exchange.phase, exchange.verb, "+", line, size, exchange.client_state, 0,
-                        None, exchange.command)
+        pdu = self.draft(False, Kind.CONTINUATION, exchange.phase, exchange.verb, "+", line, size, exchange.client_state, 0,
+                         None, exchange.command)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        self.tell(pdu)
         self.anomalies(deviations(line, size, grammar.SASL_LINE), pdu)
         self.answered(exchange, pdu)
         self._asking = True
@@ -267,7 +290,11 @@ class Pop3Session(Session):
             self.server.expect_content(self._lenient, self.limits.listing)
             self.server.reread(line)
             return
-        pdu = self.emit(False, Kind.REPLY, self.phase, "", "", line, size, self.client_state)
+        pdu = self.draft(False, Kind.REPLY, self.phase, "", "", line, size, self.client_state)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        self.tell(pdu)
         found = [("syntax_error", "no +OK, no -ERR")]
         if not self.pending:
             found.append(("reply_without_command", ""))
@@ -289,7 +316,11 @@ class Pop3Session(Session):
         return True
 
     def _stray(self, line: bytes, size: int, reading: ReplyLine) -> None:
-        pdu = self.emit(False, Kind.REPLY, self.phase, "", reading.status, line, size, self.client_state)
+        pdu = self.draft(False, Kind.REPLY, self.phase, "", reading.status, line, size, self.client_state)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        self.tell(pdu)
         unasked = [] if self.joined else [("reply_without_command", "no command waits for it")]
         self.anomalies([*unasked, *reading.found], pdu)
 

@@ -71,18 +71,21 @@ class SmtpSession(Session):
         reading = grammar.TAINTED if tainted else KNOWN_COMMANDS.get(line) or grammar.command_line(line, size)
         command, details = reading.command, reading.details
         found = list(reading.found) if reading.found else []
-        phase = self._announce(command, found)
+        phase = self._phase_of(command, found)
+        secret = (0, line_end(line)) if tainted and command.verb != "AUTH" else reading.secret
+        pdu = self.draft(True, Kind.COMMAND, phase, _word_shown(command, line, secret), "", line, size, "",
+                         self._number_of(command), secret, None, details, reading.text)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        self._announce(command)
         transaction = self._transaction_of(command, details)
         exchange = Exchange(command.verb, phase, "", transaction, None, command)
         if self.pending and self.talked_early():
             found.append(("early_talker", "the greeting was not there yet"))
-        secret = reading.secret
         if command.verb == "AUTH":
             self._credentials(reading.argument, found)
-        elif tainted:
-            secret = (0, line_end(line))
-        pdu = self.emit(True, Kind.COMMAND, phase, _word_shown(command, line, secret), "", line, size, "",
-                        transaction.number if transaction is not None else 0, secret, None, details, reading.text)
+        self.tell(pdu)
         if found:
             self.anomalies(agreed(found) if transaction and "SMTPUTF8" in transaction.parameters else found, pdu)
         self._wait(exchange, pdu)
@@ -92,15 +95,14 @@ class SmtpSession(Session):
         elif command.synchronises:
             self.client.paused = True
 
-    def _announce(self, command: Command, found: list[tuple[str, str]]) -> str:
+    def _phase_of(self, command: Command, found: list[tuple[str, str]]) -> str:
         """The phase of a command, by its row in the expected phase or, where that has none, by its home."""
         verb, machine = command.verb, self.machine
         if machine.stale or self.joined:
             self.hope_again(verb, machine)
         before = machine.expected
-        if verb == "LHLO" and not self.lmtp and before == phases.CONNECT:
-            self._turn_lmtp()
-        row = machine.announce(verb)
+        table = phases.LMTP_PHASES if self._turns_lmtp(verb) else machine.table
+        row = table[before].get(verb)
         if row is not None:
             return row.phase or phases.HOME.get(verb, before)
         if command is not grammar.UNKNOWN:
@@ -109,10 +111,22 @@ class SmtpSession(Session):
                 found.append(("greeting_skipped", "MAIL before HELO or EHLO was accepted"))
         return phases.HOME.get(verb, before)
 
-    def _turn_lmtp(self) -> None:
-        """LHLO tells that this is LMTP, whatever the port and the greeting said."""
-        self.lmtp = True
-        self.machine.table = phases.LMTP_PHASES
+    def _turns_lmtp(self, verb: str) -> bool:
+        """Whether the command tells that this is LMTP, whatever the port and the greeting said."""
+        return verb == "LHLO" and not self.lmtp and self.machine.expected == phases.CONNECT
+
+    def _announce(self, command: Command) -> None:
+        """The command is on its way to the server."""
+        if self._turns_lmtp(command.verb):
+            self.lmtp = True
+            self.machine.table = phases.LMTP_PHASES
+        self.machine.announce(command.verb)
+
+    def _number_of(self, command: Command) -> int:
+        """The number of the transaction that a command belongs to, or would begin."""
+        if command.verb == "MAIL":
+            return self.transactions + 1
+        return self.opening.number if self.opening is not None and not command.resets else 0
 
     def _transaction_of(self, command: Command, details: Mapping[str, str]) -> Transaction | None:
         """The transaction that a command belongs to, or begins."""
@@ -133,13 +147,17 @@ class SmtpSession(Session):
 
     def _sasl_response(self, line: bytes, size: int) -> None:
         exchange = self.pending[0]
-        self._asking = False
-        self.client.paused = True
         end = line_end(line)
         cancel = line[:end] == b"*"
         found = [] if size <= grammar.SASL_LINE else [("line_too_long", f"{size} octets, {grammar.SASL_LINE} allowed")]
-        pdu = self.emit(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size, "", 0,
-                        None if cancel else (0, end))
+        pdu = self.draft(True, Kind.SASL_RESPONSE, exchange.phase, exchange.verb, "", line, size, "", 0,
+                         None if cancel else (0, end))
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        self._asking = False
+        self.client.paused = True
+        self.tell(pdu)
         if not cancel and end and self._mechanism in grammar.CLEARTEXT_MECHANISMS and not self.unveiled:
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
             self._mechanism = b""  # told once an exchange
@@ -267,6 +285,10 @@ class SmtpSession(Session):
             self._reply_size += len(rest)
             self._cut_lines()
 
+    @property
+    def reply_in_hand(self) -> int:
+        return self._reply_size if self._lines else 0
+
     def _cut_lines(self) -> None:
         """A reply of several lines whose last will not come."""
         if self._lines:
@@ -282,12 +304,16 @@ class SmtpSession(Session):
         exchange = pending[0]
         verb, command, transaction = exchange.verb, exchange.command, exchange.transaction
         challenge = outcome is MORE and verb == "AUTH"
+        kind = Kind.GREETING if command is None else Kind.CONTINUATION if challenge else Kind.REPLY
+        pdu = self.draft(False, kind, exchange.phase, "" if command is None else phases.SHOWN.get(verb, verb), status, raw,
+                         size, "", transaction.number if transaction is not None else 0, None, command, reading.details,
+                         reading.text)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
         if not challenge and self._last_reply(exchange):
             del pending[0]
-        kind = Kind.GREETING if command is None else Kind.CONTINUATION if challenge else Kind.REPLY
-        pdu = self.emit(False, kind, exchange.phase, "" if command is None else phases.SHOWN.get(verb, verb), status, raw,
-                        size, "", transaction.number if transaction is not None else 0, None, command, reading.details,
-                        reading.text)
+        self.tell(pdu)
         if reading.found:
             self.anomalies(list(reading.found), pdu)
         if outcome is OK and verb in _LISTING:
@@ -307,7 +333,11 @@ class SmtpSession(Session):
 
     def _stray(self, raw: bytes, size: int, reading: ReplyLine) -> None:
         """A reply that answers nothing; 421 may come at any time (RFC 5321 §3.8)."""
-        pdu = self.emit(False, Kind.REPLY, self.phase, "", reading.status, raw, size, "", 0, None, None, reading.details)
+        pdu = self.draft(False, Kind.REPLY, self.phase, "", reading.status, raw, size, "", 0, None, None, reading.details)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        self.tell(pdu)
         unasked = [] if reading.status == "421" or self.joined else [("reply_without_command", "no command waits for it")]
         self.anomalies([*reading.found, *unasked], pdu)
 
@@ -320,7 +350,11 @@ class SmtpSession(Session):
         return exchange.due <= 0
 
     def _not_a_reply(self, line: bytes, size: int, reading: ReplyLine) -> None:
-        pdu = self.emit(False, Kind.REPLY, self.phase, "", "", line, size)
+        pdu = self.draft(False, Kind.REPLY, self.phase, "", "", line, size)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        self.tell(pdu)
         self.anomalies([("syntax_error", "no reply code"), *reading.found], pdu)
 
     # What replies do
