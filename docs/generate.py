@@ -224,7 +224,9 @@ def leads(state: str, one: Row) -> str:
 
 LIMITED: Final = (("The MIME reader", "mailspy_mime.limits"), ("Messages for people", "inspector.mail.letter"),
                   ("Saved attachments", "mailspy_attachments.limits"),
-                  ("Reading captures", "inspector.capture.reassembly"), ("Output", "inspector.output"),
+                  ("Reading captures", "inspector.capture.reassembly"),
+                  ("Connections of a capture", "inspector.capture.connections"),
+                  ("Connections on which nobody speaks", "inspector.capture.embryo"), ("Output", "inspector.output"),
                   ("The live proxy", "inspector.live.service"))
 
 

@@ -145,27 +145,31 @@ def work(make: Callable[[Streams], Worker], rounds: Iterator[Round], ranks: Rank
     streams.mark(0)
     give([streams.taken(), None])
     waiting: deque[Round] = deque()
+    numbers: dict[int, int] = {}
     flaw, damaged = "", False
     try:
         for one in rounds:
             ranks.tell([turn for turn, _ in one.opened])
             waiting.append(one)
             while len(waiting) > AHEAD or (waiting and sum(one.size for one in waiting) > KEPT):
-                _inspect(waiting.popleft(), worker.pipeline, streams, ranks, give)
+                _inspect(waiting.popleft(), worker.pipeline, streams, ranks, numbers, give)
     except CaptureError as error:
         flaw, damaged = str(error), error.damaged
     while waiting:
-        _inspect(waiting.popleft(), worker.pipeline, streams, ranks, give)
+        _inspect(waiting.popleft(), worker.pipeline, streams, ranks, numbers, give)
     worker.pipeline.finish(streams.mark)
     give((streams.taken(), worker.counts(), flaw, damaged))
 
 
-def _inspect(one: Round, pipeline: Pipeline, streams: Streams, ranks: Ranks, give: Callable[[Any], None]) -> None:
-    """Gives what comes of a round, and how far the captures are read."""
+def _inspect(one: Round, pipeline: Pipeline, streams: Streams, ranks: Ranks, numbers: dict[int, int],
+             give: Callable[[Any], None]) -> None:
+    """Gives what comes of a round, and how far the captures are read; `numbers` are those of flows that are not told yet."""
     for line in one.warnings:
         streams.notice(line)
-    for number, (_, opened) in zip(ranks.of_round(), one.opened, strict=True):
-        opened.flow.number = number
+    for number, (_, key) in zip(ranks.of_round(), one.opened, strict=True):
+        numbers[key] = number
+    for opened in one.told:
+        opened.flow.number = numbers.pop(opened.key)
     start = 0
     for turn, flow, end in one.marks:
         pipeline.turn = number = (turn << FLOWS) + (flow.number if flow is not None else 0)

@@ -26,7 +26,7 @@ from inspector.protocols.smtp import LMTP, SMTP
 from inspector.reader import Reader
 from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, TLS, TLS_PORTS, Wrapping, foreign, recognised
 from inspector.run import Run, calm
-from inspector.segment import Event, Gap, Noted, Opened, Remark, Reset, Secrets, Segment
+from inspector.segment import Event, Forgotten, Gap, Noted, Opened, Remark, Reset, Secrets, Segment
 from inspector.session import Observer, Session
 from inspector.starttls import PASS
 from inspector.unsealing import BROKEN, HOPELESS, READABLE, WAITING, Unsealing
@@ -76,6 +76,9 @@ class Copier(Interface):
 
     def reset(self, flow: Flow, direction: Direction, time: int) -> None:
         """A side has aborted the connection."""
+
+    def forgotten(self, flow: Flow) -> None:
+        """Nothing more comes of the flow, whose end nobody has seen."""
 
 
 class OpaqueSession(Session):
@@ -158,7 +161,9 @@ class Pipeline:
             self.keys.add(event.keylog)
         else:
             inspector = self._inspectors.get(event.flow)
-            if inspector is None:
+            if isinstance(event, Forgotten):
+                self._forget(event.flow)
+            elif inspector is None:
                 self._newcomer(event.flow, event)
             elif isinstance(event, Gap):
                 inspector.gap(event.direction is C2S, event.size, event.time)
@@ -180,6 +185,16 @@ class Pipeline:
         if newcomer.size > self.limits.undecided:
             newcomer.over = True
         self._decide(newcomer)
+
+    def _forget(self, number: int) -> None:
+        """The source knows a flow no more: it is closed as where the observation ends, at the time of its last event."""
+        newcomer = self._newcomers.get(number)
+        if newcomer is not None:
+            newcomer.over = True
+            self._decide(newcomer)
+        inspector = self._inspectors.pop(number, None)
+        if inspector is not None:
+            inspector.forgotten()
 
     def _decide(self, newcomer: Newcomer) -> None:
         """Tells a flow when it is known what it is; leaves it out when it is no mail, and on no port of mail."""
@@ -283,7 +298,7 @@ class Pipeline:
         `mark` is called after each flow with a number that sorts what is told now, whichever process has which flows.
         """
         self._read_gathered()
-        for newcomer in list(self._newcomers.values()):
+        for newcomer in sorted(self._newcomers.values(), key=_number):
             newcomer.over = True
             self.turn = LATE + newcomer.flow.number
             self._decide(newcomer)
@@ -297,6 +312,10 @@ class Pipeline:
         if self.left_out and mark is None:
             self.alarm(left_out(self.left_out))
             self.left_out = 0
+
+
+def _number(newcomer: Newcomer) -> int:
+    return newcomer.flow.number
 
 
 def left_out(count: int) -> str:
@@ -517,6 +536,13 @@ class Inspector:
             self._pipeline.copy.reset(self.flow, direction, time)
         self.close(self._reason("client reset" if direction is C2S else "server reset"))
         return True
+
+    def forgotten(self) -> None:
+        """Nothing more will be told of the flow, and its end was not seen."""
+        self.read_run()
+        if self._pipeline.copy is not None:
+            self._pipeline.copy.forgotten(self.flow)
+        self.close("observation ended")
 
     def _reason(self, seen: str) -> str:
         """Where TLS has failed mailspy has ended the flow on both sides, whatever the last segment is."""

@@ -103,4 +103,11 @@ class Reset(NamedTuple):
     time: int
 
 
-Event = Opened | Segment | Gap | Remark | Noted | Secrets | Ended | Reset
+class Forgotten(NamedTuple):
+    """Nobody has seen the end of the flow, and nothing more will be told of it: the source knows it no more."""
+
+    flow: int
+    time: int
+
+
+Event = Opened | Segment | Gap | Remark | Noted | Secrets | Ended | Reset | Forgotten

@@ -180,7 +180,8 @@ def test_a_port_used_again() -> None:
 
 def test_ended_connections_are_forgotten_in_time() -> None:
     """A late copy of a packet opens nothing for a while; memory does not grow with the file."""
-    from inspector.capture.reassembly import LINGER, Reassembly
+    from inspector.capture.connections import LINGER
+    from inspector.capture.reassembly import Reassembly
 
     reassembly = Reassembly(lambda text: None)
     time = 0

@@ -94,7 +94,7 @@ class Half:
 class Connection:
     """Both directions."""
 
-    __slots__ = ("closed", "conflicts", "down", "flow", "key", "over", "own", "start", "stuck", "time", "turn", "up")
+    __slots__ = ("_looked", "closed", "conflicts", "down", "flow", "key", "own", "start", "stuck", "time", "up")
 
     def __init__(self, flow: Flow, own: bool, start: int, pair: bytes, reverse: bytes) -> None:
         self.flow = flow
@@ -105,10 +105,6 @@ class Connection:
         self.start = start
         """The sequence number of the SYN, by which a repeated one is known; below 0 where it was not captured."""
         self.closed = False
-        self.over = 0
-        """When it was closed, by the clock of the capture."""
-        self.turn = 0
-        """The number of the frame that closed it."""
         self.stuck = 0
         """Packets that came since others have to wait; 0 while none does."""
         self.conflicts = 0
@@ -116,3 +112,10 @@ class Connection:
         """That of the last event: what had to wait has the time at which it came, or that of the event before it."""
         self.up, self.down = Half(self, C2S, pair), Half(self, S2C, reverse)
         self.up.peer, self.down.peer = self.down, self.up
+        self._looked = 0
+        """How far both directions were when `moved` was asked."""
+
+    def moved(self) -> bool:
+        """Whether octets have been delivered since this was last asked."""
+        before, self._looked = self._looked, self.up.next + self.down.next
+        return before != self._looked

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from inspector.capture.blocks import ALL, SECRETS, UNWANTED, Frame, Frames, Share
 from inspector.capture.checksums import sound
+from inspector.capture.embryo import STEP
 from inspector.capture.fragments import Fragments
 from inspector.capture.reassembly import Reassembly
 from inspector.capture.source import Idle, Source, opened
@@ -48,14 +49,16 @@ class Progress(NamedTuple):
 class Round:
     """What comes of frames that follow each other, in one of several processes."""
 
-    __slots__ = ("events", "marks", "opened", "progress", "size", "warnings")
+    __slots__ = ("events", "marks", "opened", "progress", "size", "told", "warnings")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.marks: list[tuple[int, Flow | None, int]] = []
         """The number of a frame, or at the end of a file the flow that is flushed, and how many events there were by then."""
-        self.opened: list[tuple[int, Opened]] = []
-        """The flows that begin, each with the number of its frame."""
+        self.opened: list[tuple[int, int]] = []
+        """The flows that begin: the number of the frame, and the key by which the flow is known until it has a number."""
+        self.told: list[Opened] = []
+        """Those that are told, which may have begun long before."""
         self.size = 0
         """Octets of the frames that were taken."""
         self.warnings: list[str] = []
@@ -66,9 +69,17 @@ class Round:
         self.marks.append((turn, flow, len(self.events)))
 
     def begun(self, turn: int, reassembly: Reassembly) -> None:
-        """The same for the flows that it has opened."""
-        self.opened += [(turn, opened) for opened in reassembly.opened]
+        """The same for the flows that it has opened, and for those that are told."""
+        self.opened += [(turn, key) for key in reassembly.opened]
+        self.told += reassembly.told
         reassembly.opened.clear()
+        reassembly.told.clear()
+
+    def closing(self, turn: int, flows: Iterable[Flow], reassembly: Reassembly) -> None:
+        """The same, flow by flow, of what comes of none of its packets."""
+        for flow in flows:
+            self.mark(turn, flow)
+        self.begun(turn, reassembly)
 
 
 class Reading(NamedTuple):
@@ -116,19 +127,32 @@ def read_batches(paths: Iterable[str], warn: Warn = _ignore, number: int = 1, ho
     Raises CaptureError after all that can be read of all files has been yielded.
     """
     flaws: list[CaptureError] = []
+    turn = 0
+    before: Reassembly | None = None
     for batches, limited in _files(paths, warn, how, flaws):
-        reassembly = Reassembly(limited.told, number)
-        dissection = _Dissection(reassembly, limited, how)
+        turn += 1
+        if before is not None:
+            yield from _in_batches(before, before.abandon())
+        reassembly = before = Reassembly(limited.told, number)
+        dissection = _Dissection(reassembly, limited, how, turn)
         for batch in batches:
             dissection.take(batch)
             yield reassembly.taken()
-        dissection.finish()
-        yield reassembly.taken()
+        turn = dissection.turn + 1
+        yield from _in_batches(reassembly, dissection.remaining())
         number = reassembly.number
     for flaw in flaws[:-1]:
         warn(f"error: {flaw}")
     if flaws:
         raise flaws[-1]
+
+
+def _in_batches(reassembly: Reassembly, flows: Iterable[Flow]) -> Iterator[list[Event]]:
+    """The events that come flow by flow."""
+    for _ in flows:
+        if len(reassembly.events) > MERGED:
+            yield reassembly.taken()
+    yield reassembly.taken()
 
 
 def read_rounds(paths: Iterable[str], how: Reading) -> Iterator[Round]:
@@ -149,27 +173,31 @@ def read_rounds(paths: Iterable[str], how: Reading) -> Iterator[Round]:
 
     flaws: list[CaptureError] = []
     turn, number = 0, -1
+    before: Reassembly | None = None
     for batches, limited in _files(paths, tell, how._replace(progress=note), flaws):
-        reassembly = Reassembly(limited.told, number)
+        turn += 1
+        if before is not None:
+            before.events = current.events
+            current.closing(turn, before.abandon(), before)
+        reassembly = before = Reassembly(limited.told, number)
         reassembly.events = current.events
-        dissection = _Dissection(reassembly, limited, how)
-        if reassembly.events:
+        known = len(current.events)
+        dissection = _Dissection(reassembly, limited, how, turn)
+        if len(current.events) > known:
             current.mark(turn)
         for batch in batches:
             done = 0
             while done < len(batch):
                 some = batch[done:done + ROUND - turn % ROUND]
-                dissection.take_some(some, turn, current)
-                turn += len(some)
+                dissection.take_some(some, current)
+                turn = dissection.turn
                 done += len(some)
                 if turn % ROUND == 0:
                     yield current
                     current = Round()
                     reassembly.events = current.events
         turn += 1
-        for flow in dissection.remaining():
-            current.mark(turn, flow)
-            current.begun(turn, reassembly)
+        current.closing(turn, dissection.remaining(), reassembly)
         number = reassembly.number
     for flaw in flaws[:-1]:
         tell(f"error: {flaw}")
@@ -241,12 +269,14 @@ class _Told:
 class _Dissection:
     """From frames to the reassembly."""
 
-    def __init__(self, reassembly: Reassembly, limited: _Limited, how: Reading = PLAINLY) -> None:
+    def __init__(self, reassembly: Reassembly, limited: _Limited, how: Reading = PLAINLY, turn: int = 0) -> None:
+        """`turn`: frames that were counted before."""
         self._reassembly = reassembly
         self._limited = limited
         self._checksums = how.checksums
         self._share = how.share
-        self._turn = 0
+        self.turn = turn
+        """The number of the last frame."""
         self._skipped: set[Skipped] = set()
         self._fragments = Fragments(limited.told)
         self._unsound = 0
@@ -255,53 +285,59 @@ class _Dissection:
 
     def take(self, batch: list[Frame]) -> None:
         """Takes frames in their order."""
-        if self._checksums:
-            batch = self._sound(batch)
         reassembly = self._reassembly
-        turn = self._turn
+        turn = self.turn
         for frame in batch:
             turn += 1
-            packet = dissect(frame.link, frame.data)
-            if isinstance(packet, Packet):
-                reassembly.feed(packet, frame.time, turn)
-                if frame.note:
-                    reassembly.noted(packet, frame.note, frame.time)
-            elif frame.link == SECRETS:
-                self._secrets(frame.data, frame.time)
-            else:
-                self._turn = turn
-                self._other(packet, frame.time)
-        self._turn = turn
+            if not self._checksums or self._sound(frame):
+                packet = dissect(frame.link, frame.data)
+                if isinstance(packet, Packet):
+                    reassembly.feed(packet, frame.time, turn)
+                    if frame.note:
+                        reassembly.noted(packet, frame.note, frame.time)
+                elif frame.link == SECRETS:
+                    self._secrets(frame.data, frame.time)
+                else:
+                    self.turn = turn
+                    self._other(packet, frame.time)
+            if not turn % STEP:
+                for _ in reassembly.expire(turn):
+                    pass
+        self.turn = turn
 
-    def take_some(self, frames: list[Frame], turn: int, current: Round) -> None:
-        """Takes those whose flows are this process's; `turn` is the number of the frame before them."""
+    def take_some(self, frames: list[Frame], current: Round) -> None:
+        """Takes those whose flows are this process's."""
         reassembly = self._reassembly
         known = len(current.events)
         for frame in frames:
-            turn += 1
-            if frame is UNWANTED or (self._checksums and not self._sound([frame])):
-                continue
-            self._turn = turn
-            current.size += len(frame.data)
-            packet = dissect(frame.link, frame.data)
-            if isinstance(packet, Packet):
-                self._feed(packet, frame.time)
-                if frame.note:
-                    reassembly.noted(packet, frame.note, frame.time)
-            elif frame.link == SECRETS:
-                self._secrets(frame.data, frame.time)
-            else:
-                self._other(packet, frame.time)
-            if len(current.events) > known:
-                known = len(current.events)
-                current.mark(turn)
+            self.turn += 1
+            if frame is not UNWANTED and (not self._checksums or self._sound(frame)):
+                current.size += len(frame.data)
+                self._take_one(frame)
+                if len(current.events) > known:
+                    current.mark(self.turn)
+                    known = len(current.events)
                 if reassembly.opened:
-                    current.begun(turn, reassembly)
+                    current.begun(self.turn, reassembly)
+            if not self.turn % STEP:
+                current.closing(self.turn, reassembly.expire(self.turn), reassembly)
+                known = len(current.events)
+
+    def _take_one(self, frame: Frame) -> None:
+        packet = dissect(frame.link, frame.data)
+        if isinstance(packet, Packet):
+            self._feed(packet, frame.time)
+            if frame.note:
+                self._reassembly.noted(packet, frame.note, frame.time)
+        elif frame.link == SECRETS:
+            self._secrets(frame.data, frame.time)
+        else:
+            self._other(packet, frame.time)
 
     def _feed(self, packet: Packet, time: int) -> None:
         share = self._share
         if share is None or owner_of_pair(packet.pair, share.processes) == share.place:
-            self._reassembly.feed(packet, time, self._turn)
+            self._reassembly.feed(packet, time, self.turn)
 
     def _secrets(self, keylog: bytes, time: int) -> None:
         self._reassembly.events.append(Secrets(0, time, keylog))
@@ -318,10 +354,11 @@ class _Dissection:
             self._skipped.add(packet)
             self._limited.told(f"{packet} are not read")
 
-    def _sound(self, batch: list[Frame]) -> list[Frame]:
-        kept = [frame for frame in batch if sound(frame.link, frame.data)]
-        self._unsound += len(batch) - len(kept)
-        return kept
+    def _sound(self, frame: Frame) -> bool:
+        if sound(frame.link, frame.data):
+            return True
+        self._unsound += 1
+        return False
 
     def finish(self) -> None:
         """Nothing more comes."""

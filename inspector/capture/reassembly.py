@@ -10,25 +10,28 @@ connection's (a reset outside the window, octets far away) change nothing.
 
 Our own captures (their SYN carries a `marker`) have no lost, repeated or swapped packets, so a hole in one is where the disk
 was full, and is a gap at once.
+
+What is forgotten is ended, so that whoever takes the events can let go of it too.  Somebody else's flow is told as soon as
+anybody says something on it, or ends it; until then it is an `Embryo`.
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Final
 
+from inspector.capture import ends
 from inspector.capture.connection import HALF_WAY, WRAP, Connection, Half
-from inspector.capture.conversation import MAPPED
-from inspector.capture.early import COST, Conflict, Piece
+from inspector.capture.connections import Connections
+from inspector.capture.early import COST, Conflict, Early, Piece
+from inspector.capture.embryo import Embryo, Embryos
 from inspector.capture.note import unpack
 from inspector.formats import marker
 from inspector.formats.packet import ACK, FIN, RST, SYN, Packet, reverse
-from inspector.pdu import Address, Flow
-from inspector.segment import Ended, Event, Gap, Noted, Opened, Remark, Reset, Segment
+from inspector.pdu import Flow
+from inspector.segment import Ended, Event, Forgotten, Gap, Noted, Opened, Remark, Reset, Segment
 
 EARLY: Final = 1 << 20
 """Octets of one direction that are kept while others before them are missing: what a sender has under way at 1 Gbit/s in 8 ms."""
@@ -36,12 +39,6 @@ EARLY_TOTAL: Final = 64 << 20
 """The same for all directions together."""
 PATIENCE: Final = 32
 """Packets of a connection that may bring what the other end has acknowledged: captures swap neighbours, not more."""
-CONNECTIONS: Final = 100_000
-"""Connections known at a time, ended ones included; beyond, the oldest is forgotten."""
-LINGER: Final = 60_000_000
-"""Microseconds of the capture for which an ended connection is known, so that late copies of its packets open no other."""
-LINGERING: Final = 100_000
-"""Frames of the capture for which it is known at most."""
 WINDOW: Final = 1 << 20
 """How far from its place a reset is believed: the largest window that is common."""
 MOST_CONFLICTS: Final = 10
@@ -58,7 +55,8 @@ _SERVER_SAYS: Final = re.compile(rb"\+OK|-ERR|\d\d\d[ -]|\* ")
 class Reassembly:
     """The connections of a capture; takes packets in the order of the file, gives events."""
 
-    __slots__ = ("_ended", "_halves", "_kept", "_step", "_time", "_turn", "_warn", "events", "number", "opened")
+    __slots__ = ("_embryos", "_halves", "_kept", "_known", "_step", "_time", "_turn", "_warn", "events", "number", "opened",
+                 "told")
 
     def __init__(self, warn: Callable[[str], None], number: int = 1) -> None:
         """`number` is that of the first flow; one below 0 is only for the time being, and the next is lower still."""
@@ -67,12 +65,14 @@ class Reassembly:
         self._step = 1 if number > 0 else -1
         self.events: list[Event] = []
         """What came of the packets so far, for whoever takes it away."""
-        self.opened: list[Opened] = []
-        """Flows that have no number yet."""
+        self.opened: list[int] = []
+        """Keys of flows that have no number yet."""
+        self.told: list[Opened] = []
+        """Those of them that are told, now or some time after."""
         self._warn = warn
-        self._halves: dict[bytes, Half] = {}
-        """By who sends to whom."""
-        self._ended: deque[Connection] = deque()
+        self._known = Connections()
+        self._halves = self._known.halves
+        self._embryos = Embryos()
         self._kept = 0
         self._time = 0
         self._turn = 0
@@ -88,7 +88,7 @@ class Reassembly:
         if half is not None and not packet.flags & _ODD:
             connection = half.connection
             payload = packet.payload
-            if half.seq == packet.seq and half.known and not connection.stuck and not connection.closed:
+            if half.seq == packet.seq and half.known and not connection.stuck:
                 if not payload and not packet.missing:
                     return
                 peer = half.peer
@@ -110,8 +110,13 @@ class Reassembly:
         """What mailspy has written beside a packet of its own capture."""
         half = self._halves.get(packet.pair)
         told = unpack(text)
-        if half is not None and told is not None and half.connection.own and not half.connection.closed:
+        if half is not None and told is not None and half.connection.own:
             self.events.append(Noted(half.connection.key, time, *told))
+
+    def expire(self, turn: int) -> Iterator[Flow]:
+        """After that frame: the flows that are given up because nothing was ever heard on them, told and ended one by one."""
+        for embryo in self._embryos.lapsed(turn):
+            yield self._stillborn(embryo)
 
     def finish(self) -> None:
         """Nothing more comes: what was waiting is delivered as it is."""
@@ -120,27 +125,32 @@ class Reassembly:
 
     def remaining(self) -> Iterator[Flow]:
         """The same, flow by flow."""
-        for half in list(self._halves.values()):
-            if not half.connection.closed:
-                self._flush(half.connection)
-                yield half.connection.flow
+        for connection in self._known.by_age():
+            self._flush(connection)
+            yield connection.flow
+        for embryo in self._embryos.all():
+            yield self._stillborn(embryo)
+
+    def abandon(self) -> Iterator[Flow]:
+        """Ends what is still open, flow by flow: another capture follows, which knows nothing of it."""
+        for connection in self._known.by_age():
+            self._forget(connection)
+            yield connection.flow
 
     # Connections
 
     def _take(self, packet: Packet, half: Half | None) -> None:
         flags = packet.flags
-        if half is not None and half.connection.closed and self._lapsed(half.connection):
-            self._forget(half)
+        if half is not None and flags & (SYN | ACK) == SYN and self._is_new(packet, half.connection.start):
+            self._forget(half.connection)
             half = None
-        if flags & SYN:
-            half = self._syn(packet, half)
-        elif half is None:
-            if not packet.payload or flags & RST:
+        if half is None:
+            half = self._met(packet)
+            if half is None:
                 return
-            half = self._joined_late(packet)
+        if flags & SYN:
+            _begin(half, packet)
         connection = half.connection
-        if connection.closed:
-            return
         if flags & RST:
             if self._believed(half, packet):
                 self._reset(half)
@@ -154,96 +164,118 @@ class Reassembly:
         if connection.stuck:
             self._wait(connection)
 
-    def _syn(self, packet: Packet, half: Half | None) -> Half:
-        answer = packet.flags & ACK
-        if half is None or (not answer and self._is_new(packet, half)):
-            half = self._open(packet, bool(answer), packet.seq)
-        if not half.known:
-            half.begin(packet.seq + 1)
-        if answer and not half.peer.known:
-            half.peer.begin(packet.ack)
-        return half
+    def _met(self, packet: Packet) -> Half | None:
+        """The sender of a packet of which nothing but a handshake is known; None while it does not say more."""
+        pair, back, flags = packet.pair, reverse(packet.pair), packet.flags
+        embryo = self._embryos.find(pair, back)
+        if embryo is None and flags & (SYN | ACK) != SYN and self._known.over(pair, back, self._time, self._turn):
+            return None
+        if embryo is not None and flags & (SYN | ACK) == SYN and self._is_new(packet, embryo.start):
+            self._embryos.remove(embryo)
+            self._stillborn(embryo)
+            embryo = None
+        if embryo is None:
+            if not flags & SYN:
+                return self._joined_late(packet) if packet.payload and not flags & RST else None
+            told = None if flags & ACK else marker.find(packet.options)
+            if told is not None:
+                return self._open(ends.flow(self._new_key(), pair, self._time, told), True, packet.seq, pair, back).up
+            embryo = Embryo(self._new_key(), back if flags & ACK else pair, self._time, packet.seq, self._turn)
+            self._known.expire(self._time, self._turn)
+            embryo.heard(self._turn)
+            self._embryos.add(embryo)
+        else:
+            embryo.heard(self._turn)
+        if flags & SYN:
+            embryo.begin(pair == embryo.pair, packet.seq + 1 & WRAP, packet.ack if flags & ACK else -1)
+        if packet.payload or packet.missing or flags & (FIN | RST):
+            connection = self._born(embryo)
+            return connection.up if pair == embryo.pair else connection.down
+        return None
 
-    def _is_new(self, packet: Packet, half: Half) -> bool:
+    def _is_new(self, packet: Packet, start: int) -> bool:
         """Whether a SYN between known ends opens another connection: ours are never repeated."""
-        connection = half.connection
-        return connection.closed or connection.start != packet.seq or marker.find(packet.options) is not None
+        return start != packet.seq or marker.find(packet.options) is not None
+
+    def _born(self, embryo: Embryo) -> Connection:
+        """Somebody has said something, or ended it: from here on it is a connection."""
+        self._embryos.remove(embryo)
+        pair = embryo.pair
+        connection = self._open(ends.flow(embryo.key, pair, embryo.opened), False, embryo.start, pair, reverse(pair))
+        for half, seq in ((connection.up, embryo.up), (connection.down, embryo.down)):
+            if seq >= 0:
+                half.begin(seq)
+        return connection
+
+    def _stillborn(self, embryo: Embryo) -> Flow:
+        """Nobody will say anything: it is told, and over.  It has been taken away."""
+        flow = ends.flow(embryo.key, embryo.pair, embryo.opened)
+        self._tell(Opened(flow, False, False, embryo.key))
+        self.events.append(Forgotten(embryo.key, embryo.opened))
+        return flow
 
     def _joined_late(self, packet: Packet) -> Half:
         """A connection whose SYN was not captured: a service's port tells the server, else what is said, else the lower port."""
-        source, target = _port(packet.pair[-4:-2]), _port(packet.pair[-2:])
+        pair, back = packet.pair, reverse(packet.pair)
+        source, target = ends.ports(pair)
         if target in SERVICES or source in SERVICES:
             from_server = target not in SERVICES
         else:
             from_server = _SERVER_SAYS.match(packet.payload) is not None or source < target
-        return self._open(packet, from_server, -1)
-
-    def _open(self, packet: Packet, from_server: bool, start: int) -> Half:
-        back = reverse(packet.pair)
-        up, down = (back, packet.pair) if from_server else (packet.pair, back)
-        self._forget(self._halves.get(up))
-        self._expire()
-        described = None if from_server else marker.find(packet.options)
-        connection = Connection(self._flow(up, described), described is not None, start, up, down)
-        self._halves[up] = connection.up
-        self._halves[down] = connection.down
-        opened = Opened(connection.flow, connection.own, start < 0, connection.key)
-        self.events.append(opened)
-        if self._step < 0:
-            self.opened.append(opened)
+        up, down = (back, pair) if from_server else (pair, back)
+        connection = self._open(ends.flow(self._new_key(), up, self._time), False, -1, up, down)
         return connection.down if from_server else connection.up
 
-    def _flow(self, up: bytes, described: marker.Marker | None) -> Flow:
-        number = self.number
+    def _open(self, flow: Flow, own: bool, start: int, up: bytes, down: bytes) -> Connection:
+        self._known.expire(self._time, self._turn)
+        if self._known.full:
+            self._forget(self._known.silent())
+        connection = Connection(flow, own, start, up, down)
+        self._known.add(connection)
+        self._tell(Opened(flow, own, start < 0, connection.key))
+        return connection
+
+    def _tell(self, opened: Opened) -> None:
+        self.events.append(opened)
+        if self._step < 0:
+            self.told.append(opened)
+
+    def _new_key(self) -> int:
+        key = self.number
         self.number += self._step
-        size = (len(up) - 4) // 2
-        client, server = up[:size], up[size:2 * size]
-        if described is None:
-            return Flow(number, _address(client, up[-4:-2]), _address(server, up[-2:]), self._time)
-        return Flow(number, _address(client, up[-4:-2], described.client_mapped),
-                    Address(_address(server, up[-2:], described.server_mapped).host, described.port), self._time,
-                    described.protocol, secure=described.secure, sealed=described.sealed)
+        if self._step < 0:
+            self.opened.append(key)
+        return key
 
-    def _expire(self) -> None:
-        """Forgets connections that ended long ago, and, where there are too many, the oldest."""
-        ended = self._ended
-        while ended and self._lapsed(ended[0]):
-            connection = ended.popleft()
-            for half in (connection.up, connection.down):
-                if self._halves.get(half.pair) is half:
-                    del self._halves[half.pair]
-        if len(self._halves) >= 2 * CONNECTIONS:
-            self._forget(next(iter(self._halves.values())))
+    def _forget(self, connection: Connection) -> None:
+        """Nothing more will be told of it."""
+        self._flush(connection)
+        if not connection.closed:
+            self.events.append(Forgotten(connection.key, connection.time))
+            self._let_go(connection)
 
-    def _lapsed(self, ended: Connection) -> bool:
-        """Whether a connection ended long ago: the same whatever other connections there are."""
-        return self._turn - ended.turn > LINGERING or self._time - ended.over > LINGER
-
-    def _forget(self, half: Half | None) -> None:
-        if half is None:
-            return
-        if not half.connection.closed:
-            self._flush(half.connection)
-        # A forged packet may come from where it goes to; then the two keys are one.
-        self._halves.pop(half.pair, None)
-        self._halves.pop(half.peer.pair, None)
+    def _let_go(self, connection: Connection) -> None:
+        connection.closed = True
+        self._known.remove(connection)
+        for half in (connection.up, connection.down):
+            self._kept -= half.early.cost
+            half.early = Early()
 
     def _believed(self, half: Half, packet: Packet) -> bool:
         """Whether a reset is where the connection is (RFC 9293 §3.10.7.4); one that refuses it has the number 0."""
         return not half.known or -WINDOW <= half.ahead(packet.seq) <= WINDOW or (packet.seq == 0 and half.next == half.seq)
 
     def _reset(self, half: Half) -> None:
-        self._flush(half.connection)
-        self.events.append(Reset(half.connection.key, half.direction, self._time))
-        self._close(half.connection)
+        connection = half.connection
+        self._flush(connection)
+        if not connection.closed:
+            self.events.append(Reset(connection.key, half.direction, self._time))
+            self._close(connection)
 
     def _close(self, connection: Connection) -> None:
-        connection.closed = True
-        connection.up.forget()
-        connection.down.forget()
-        connection.over = self._time
-        connection.turn = self._turn
-        self._ended.append(connection)
+        """Both sides have ended it, or one has aborted it."""
+        self._let_go(connection)
+        self._known.ended(connection, self._time, self._turn)
 
     # Octets
 
@@ -421,18 +453,16 @@ class Reassembly:
             self._close(half.connection)
 
 
+def _begin(half: Half, packet: Packet) -> None:
+    """A SYN tells where a direction begins, or both."""
+    if not half.known:
+        half.begin(packet.seq + 1)
+    if packet.flags & ACK and not half.peer.known:
+        half.peer.begin(packet.ack)
+
+
 def _oldest(up: Half, down: Half) -> Half:
     """Of two directions of which one at least has kept pieces, the one whose first came first."""
     if not up.early.pieces or not down.early.pieces:
         return up if up.early.pieces else down
     return up if up.early.pieces[0].arrived <= down.early.pieces[0].arrived else down
-
-
-def _port(octets: bytes) -> int:
-    return int.from_bytes(octets, "big")
-
-
-def _address(host: bytes, port: bytes, mapped: bool = False) -> Address:
-    if mapped and host.startswith(MAPPED):
-        host = host[len(MAPPED):]
-    return Address(inet_ntop(AF_INET if len(host) == 4 else AF_INET6, host), _port(port))

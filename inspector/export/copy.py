@@ -69,3 +69,8 @@ class Copy:
         """A side has aborted the connection."""
         if self._wants(flow):
             self._writer.reset(flow, direction, time)
+
+    def forgotten(self, flow: Flow) -> None:
+        """Nothing more comes of it."""
+        if self._wants(flow):
+            self._writer.forget(flow)
