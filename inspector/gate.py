@@ -151,7 +151,7 @@ class FlowGate:
         if self._judged:
             return reader.safe if client else reader.safe - session.reply_in_hand
         waits = policy.answer is not None if client else (
-            starttls is not None and bool(session.pending) and session.pending[0].verb == starttls.verb)
+            starttls is not None and self._asked(session))
         # A line that may be the command, or the reply to it, leaves as a whole; others as they come.
         if waits and ((not reader.long_head and len(reader.buffer) <= LONGEST_COMMAND)
                       or (client and starttls is not None and starttls.may_begin(reader.long_head or reader.buffer))):

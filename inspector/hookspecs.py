@@ -93,7 +93,9 @@ def phase_changed(session: Session, before: str) -> None:
 
 @hookspec
 def exchange_completed(exchange: Exchange, session: Session) -> None:
-    """A command has its final reply; `exchange.duration` is the time between them, in microseconds."""
+    """A command has its final reply; `exchange.duration` is the time between them, in microseconds.
+
+    Without `exchange.replies`: none came, and later commands were answered (`reply_misplaced`)."""
 
 
 @hookspec

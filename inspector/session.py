@@ -225,7 +225,7 @@ class Session:
                 return
 
     def unanswered(self, exchange: Exchange) -> None:
-        """The reply to a command may be in a gap, and the client went on."""
+        """The reply to a command is not known, and will not be: it may be in a gap, or it never came."""
 
     def goes_on(self) -> None:
         """The client sends what it had to wait with: the reply that it waited for is in a gap."""
@@ -253,15 +253,37 @@ class Session:
         """Whether an end now would cut something short: a message, a line, an exchange."""
         return self.message is not None or bool(self.client.buffer or self.client.held or self.server.buffer or self._due())
 
-    def _due(self) -> list[str]:
+    def _due(self) -> list[Exchange]:
         """Commands whose replies are still to come; QUIT may do without."""
-        return [exchange.verb for exchange in self.pending if exchange.command is not None and exchange.verb != "QUIT"]
+        return [exchange for exchange in self.pending if exchange.command is not None and exchange.verb != "QUIT"]
 
     def _told_due(self) -> None:
         due = self._due()
         if due and not self._cut and (self.unveiled or not self.tls):
-            more = f" and {len(due) - 1} more" if due[1:] else ""
-            self.anomaly("truncated", f"no reply came to {due[0] or 'an unknown command'}{more}")
+            self.anomaly("truncated", f"no reply came to {self.named(due)}")
+
+    def named(self, exchanges: Sequence[Exchange]) -> str:
+        """Unanswered exchanges for people: the first, and how many more."""
+        more = f" and {len(exchanges) - 1} more" if exchanges[1:] else ""
+        return f"{self.awaited(exchanges[0])}{more}"
+
+    def awaited(self, exchange: Exchange) -> str:
+        """What waits for a reply, for people."""
+        if exchange.verb or exchange.command is None:
+            return exchange.verb
+        return "an unknown command" if exchange.command.raw.strip() else "an empty line"
+
+    def passed_over(self, count: int) -> None:
+        """The reply in hand cannot be for so many of the oldest commands: they got none, and the session goes on without it."""
+        skipped = self.pending[:count]
+        del self.pending[:count]
+        for exchange in skipped:
+            self.unanswered(exchange)
+            self.went_on(exchange)
+            self.completed(exchange)
+
+    def went_on(self, exchange: Exchange) -> None:
+        """The server has passed over a command without a reply, and has taken later ones."""
 
     def give_up(self) -> None:
         """Reads no further: the rest of both directions is passed on as it is, unless a judge closes the flow."""

@@ -79,9 +79,10 @@ class Witness:
 Step = tuple[Direction, bytes]
 
 
-def play(protocol: str, steps: Iterable[Step], cut: str = "whole", limits: Limits = DEFAULT, seed: int = 0) -> Witness:
+def play(protocol: str, steps: Iterable[Step], cut: str = "whole", limits: Limits = DEFAULT, seed: int = 0,
+         witness: Witness | None = None) -> Witness:
     """Sends the steps through a pipeline, cut as told: `whole`, `octets` or `random`."""
-    witness = Witness()
+    witness = witness or Witness()
     pipeline = Pipeline(witness, BUILTIN_PROTOCOLS, limits)
     flow = Flow(1, Address("127.0.0.1", 40000), Address("127.0.0.1", 110), 1_000_000, protocol)
     inspector = pipeline.open(flow)

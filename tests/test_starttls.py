@@ -359,10 +359,20 @@ def test_the_word_where_it_is_no_command(seed: int | None) -> None:
 
 
 def test_a_reply_to_another_command() -> None:
-    """T07: 220 that answers NOOP begins nothing; STARTTLS after STARTTLS was refused may."""
-    live = Live("smtp", FOLLOW).play(b"S220 mx\r\n", b"CNOOP\r\nSTARTTLS\r\n", b"S220 ok\r\n")
+    """T07: 250 that answers NOOP begins nothing; STARTTLS after STARTTLS was refused may."""
+    live = Live("smtp", FOLLOW).play(b"S220 mx\r\n", b"CNOOP\r\nSTARTTLS\r\n", b"S250 ok\r\n")
     assert live.gate is None
     live.play(b"S454 no\r\n", b"CSTARTTLS\r\n", b"S220 go\r\n")
+    assert live.reply == b"220 go\r\n"
+
+
+@pytest.mark.parametrize("passed_over", [b"\r\n", b"XYZZY\r\n", b"NOOP\r\n"])
+def test_a_command_that_the_server_passes_over_keeps_nobody_from_tls(passed_over: bytes) -> None:
+    """220 is for STARTTLS (RFC 3207 §4), whatever else waits for a reply: TLS is followed, and nothing is withheld."""
+    live = Live("smtp", FOLLOW).play(b"S220 mx\r\n", b"C" + passed_over, b"CEHLO a\r\n", b"S250-mx\r\n250 STARTTLS\r\n",
+                                     b"CSTARTTLS\r\n")
+    assert live.links[0].sent == b"220 mx\r\n250-mx\r\n250 STARTTLS\r\n"
+    live.play(b"S220 go\r\n")
     assert live.reply == b"220 go\r\n"
 
 

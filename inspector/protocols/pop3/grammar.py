@@ -176,7 +176,7 @@ def _uncommon(content: bytes, found: list[tuple[str, str]]) -> tuple[Command, by
         return COMMANDS[stripped[:4].upper()], stripped[:4], stripped[4:]
     if other := speaks(content):
         found.append(("cross_protocol", f"this is {other}"))
-    found.append(("unknown_command", ""))
+    found.append(("unknown_command", "" if word else "an empty line, which some servers pass over"))
     return UNKNOWN, word, b""
 
 

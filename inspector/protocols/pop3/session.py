@@ -9,7 +9,7 @@ from mypy_extensions import mypyc_attr
 
 from inspector.limits import Limits
 from inspector.machine import Machine, moving
-from inspector.pdu import MORE, NOTHING, OK, PDU, Exchange, Flow, Kind, Message, Outcome, Transaction
+from inspector.pdu import MORE, NOTHING, OK, Exchange, Flow, Kind, Message, Outcome, Transaction
 from inspector.protocols.line import (
     SECRET_WORDS,
     agreed,
@@ -20,10 +20,12 @@ from inspector.protocols.line import (
     partial_span,
     secret_from,
 )
-from inspector.protocols.pop3 import grammar, phases
+from inspector.protocols.pop3 import grammar, phases, replies
 from inspector.protocols.pop3.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, CommandLine, Multiline, ReplyLine
+from inspector.protocols.pop3.replies import SHAPED, has_lines
 from inspector.reader import Reader
 from inspector.session import Observer, Session
+from inspector.text import decode
 
 _INSIDE = frozenset({"DELE", "LIST", "RETR", "STAT", "TOP", "UIDL"})
 """Commands on a maildrop: whose, only a login tells."""
@@ -35,7 +37,7 @@ _MOVING = moving(phases.PHASES) | _CLIENT_MOVING
 class Pop3Session(Session):
     """What is known of a POP3 flow."""
 
-    __slots__ = ("_asking", "_doubted", "_lenient", "_listing", "_mechanism", "_name", "_unasked", "automaton",
+    __slots__ = ("_asking", "_doubted", "_lenient", "_listing", "_mechanism", "_name", "_succeeded", "_unasked", "automaton",
                  "transactions", "utf8")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
@@ -55,6 +57,8 @@ class Pop3Session(Session):
         self._name = ""
         self._unasked: Exchange | None = None
         """An unknown command that succeeded: further lines may follow, nobody can tell but by what comes."""
+        self._succeeded: Exchange | None = None
+        """A command of a reply of one line that succeeded with the server's last line."""
         self._doubted = False
         """The greeting may be the reply to a command that came before it."""
         self._lenient = False
@@ -184,12 +188,35 @@ class Pop3Session(Session):
         if outcome is MORE:
             if exchange.verb == "AUTH":
                 self._continuation(exchange, line, size)
+            elif pending[-1].verb == "AUTH":
+                self._continuation(pending[-1], line, size, len(pending) - 1)
             else:
                 self._stray(line, size, reading)
             return
-        self._reply(exchange, line, size, reading, outcome)
+        place = 0
+        odd = None
+        if outcome is OK and exchange.verb in SHAPED and replies.excluded(exchange, line):
+            place = replies.claimant(pending, line)
+            odd = self._misplaced(place, "+OK") if place else (
+                "unexpected_reply", f"{decode(line[:line_end(line)])} to {self.awaited(exchange)}")
+        self._reply(place, line, size, reading, outcome, odd)
 
-    def _reply(self, exchange: Exchange, line: bytes, size: int, reading: ReplyLine, outcome: Outcome) -> None:
+    def _misplaced(self, place: int, status: str) -> tuple[str, str]:
+        """What is told of a reply that is for the command at that place."""
+        skipped = self.named(self.pending[:place])
+        return "reply_misplaced", f"{status} is for {self.awaited(self.pending[place])}: no reply came to {skipped}"
+
+    def went_on(self, exchange: Exchange) -> None:
+        verb = exchange.verb
+        if verb in _MOVING and verb != "QUIT":
+            self.automaton.settle(verb, OK)
+            self.settle(verb, OK)
+        self.machine.stale = self.automaton.stale = True
+
+    def _reply(self, place: int, line: bytes, size: int, reading: ReplyLine, outcome: Outcome,
+               odd: tuple[str, str] | None) -> None:
+        """The reply to the unanswered command at that place."""
+        exchange = self.pending[place]
         command, transaction, verb = exchange.command, exchange.transaction, exchange.verb
         greeting = command is None
         pdu = self.draft(False, Kind.GREETING if greeting else Kind.REPLY, exchange.phase, "" if greeting else verb,
@@ -198,12 +225,16 @@ class Pop3Session(Session):
         if self.instead is not None:
             self.read_instead(pdu)
             return
+        if place:
+            self.passed_over(place)
         del self.pending[0]
         self._unasked = None
         self._doubted = greeting and self._early
         self.tell(pdu)
         if reading.found:
             self.anomalies(agreed(reading.found) if self.utf8 else list(reading.found), pdu)
+        if odd is not None:
+            self.anomaly(odd[0], odd[1], pdu)
         if self.observer.exchange_completed is not None:
             self.answered(exchange, pdu)
         if outcome is OK and exchange.phase == phases.AUTHORIZATION and verb in _INSIDE:
@@ -212,11 +243,13 @@ class Pop3Session(Session):
             self.automaton.settle(verb, outcome)
             self.settle(verb, outcome)
         entry: Command | None = exchange.entry
+        self._succeeded = None
         if entry is None:
             return
-        if outcome is OK and entry.multiline is not Multiline.NEVER and _has_lines(entry, command):
+        if outcome is OK and entry.multiline is not Multiline.NEVER and has_lines(entry, command):
             self._begin_lines(exchange, entry, line[-2:] != b"\r\n")
         else:
+            self._succeeded = exchange if outcome is OK else None
             self.completed(exchange)
             if outcome is OK and entry is grammar.UNKNOWN:
                 self._unasked = exchange
@@ -269,14 +302,17 @@ class Pop3Session(Session):
         self.transaction = None
         self.completed(exchange)
 
-    def _continuation(self, exchange: Exchange, line: bytes, size: int) -> None:
+    def _continuation(self, exchange: Exchange, line: bytes, size: int, place: int = 0) -> None:
         pdu = self.draft(False, Kind.CONTINUATION, exchange.phase, exchange.verb, "+", line, size, exchange.client_state, 0,
                          None, exchange.command)
         if self.instead is not None:
             self.read_instead(pdu)
             return
+        odd = [self._misplaced(place, "+")] if place else []
+        if place:
+            self.passed_over(place)
         self.tell(pdu)
-        self.anomalies(deviations(line, size, grammar.SASL_LINE), pdu)
+        self.anomalies([*odd, *deviations(line, size, grammar.SASL_LINE)], pdu)
         self.answered(exchange, pdu)
         self._asking = True
         self.release_tainted()
@@ -290,6 +326,8 @@ class Pop3Session(Session):
             self.server.expect_content(self._lenient, self.limits.listing)
             self.server.reread(line)
             return
+        if self._succeeded is not None and self.pending and size == len(line) and self._success_was_of_another(line):
+            return
         pdu = self.draft(False, Kind.REPLY, self.phase, "", "", line, size, self.client_state)
         if self.instead is not None:
             self.read_instead(pdu)
@@ -300,6 +338,22 @@ class Pop3Session(Session):
             found.append(("reply_without_command", ""))
         self.anomalies(found + list(reading.found), pdu)
 
+    def _success_was_of_another(self, line: bytes) -> bool:
+        """Whether the success told last was a later command's, one with a reply of many lines: its further lines tell."""
+        place = replies.owner(self.pending, line)
+        if place < 0:
+            return False
+        last, self._succeeded = self._succeeded, None
+        assert last is not None
+        exchange = self.pending[place]
+        skipped = self.named([last, *self.pending[:place]])
+        self.passed_over(place)
+        del self.pending[0]
+        self.anomaly("reply_misplaced", f"the last +OK was for {exchange.verb}: no reply came to {skipped}")
+        self._begin_lines(exchange, exchange.entry, line[-2:] != b"\r\n")
+        self.server.reread(line)
+        return True
+
     def _greeting_was_a_reply(self, line: bytes) -> bool:
         """Whether the only line so far, after an early command of many lines, was no greeting: its further lines tell.
 
@@ -307,7 +361,7 @@ class Pop3Session(Session):
         """
         exchange = self.pending[0]
         entry = exchange.entry
-        if entry is None or entry.multiline is Multiline.NEVER or not _has_lines(entry, exchange.command):
+        if entry is None or not has_lines(entry, exchange.command):
             return False
         self._doubted = False
         del self.pending[0]
@@ -343,11 +397,6 @@ class Pop3Session(Session):
 
 
 _EFFECTS = frozenset({"PASS", "APOP", "UTF8", "STLS", "AUTH"})
-
-
-def _has_lines(entry: Command, command: PDU | None) -> bool:
-    """Whether a successful reply to the command goes on up to a dot (RFC 1939 §3)."""
-    return entry.multiline is Multiline.ALWAYS or (command is not None and len(command.raw.split()) == 1)
 
 
 def _word_shown(line: bytes, secret: tuple[int, int] | None) -> str:

@@ -248,7 +248,7 @@ def _uncommon(content: bytes, found: list[tuple[str, str]]) -> tuple[Command, by
         return command, word, stripped[len(word) + 1:]
     if other := speaks(content):
         found.append(("cross_protocol", f"this is {other}"))
-    found.append(("unknown_command", ""))
+    found.append(("unknown_command", "" if word else "an empty line, which some servers pass over"))
     return UNKNOWN, word, b""
 
 

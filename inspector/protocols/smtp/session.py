@@ -26,8 +26,9 @@ from inspector.pdu import (
     Transaction,
 )
 from inspector.protocols.line import SECRET_WORDS, agreed, asks_on, content_deviations, line_end, partial_span, secret_from
-from inspector.protocols.smtp import grammar, phases
+from inspector.protocols.smtp import grammar, phases, replies
 from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, ReplyLine
+from inspector.protocols.smtp.replies import ANSWERS
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 
@@ -38,7 +39,7 @@ _MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 class SmtpSession(Session):
     """What is known of an SMTP flow."""
 
-    __slots__ = ("_asking", "_code", "_cut_reply", "_last", "_lines", "_mechanism", "_reply_size",
+    __slots__ = ("_asking", "_code", "_counted", "_cut_reply", "_last", "_lines", "_mechanism", "_odd", "_odd_at", "_reply_size",
                  "lmtp", "transactions")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
@@ -58,6 +59,12 @@ class SmtpSession(Session):
         self._reply_size = 0
         self._code = b""
         self._cut_reply = False
+        self._counted: Exchange | None = None
+        """LMTP: the last end of data that had several replies; one too few, and those counted last were another command's."""
+        self._odd: Exchange | None = None
+        self._odd_at = 0
+        """The last DATA or QUIT that was refused or answered oddly, and where the client's stream was then: if 354 or 221 follows
+        at once, the reply was one too many."""
 
     # The client's lines
 
@@ -80,7 +87,7 @@ class SmtpSession(Session):
             return
         self._announce(command)
         transaction = self._transaction_of(command, details)
-        exchange = Exchange(command.verb, phase, "", transaction, None, command)
+        exchange = Exchange(command.verb, phase, "", transaction, None, command, 0 if command is grammar.BDAT_LAST else 1)
         if self.pending and self.talked_early():
             found.append(("early_talker", "the greeting was not there yet"))
         if command.verb == "AUTH":
@@ -251,7 +258,9 @@ class SmtpSession(Session):
         if self._cut_reply:
             told = ("reply_too_long", f"{self._reply_size} octets, {self.limits.reply} kept")
             reading = reading._replace(found=(*reading.found, told))
-        self._reply(b"".join(lines), self._reply_size, reading, reading.outcome or FAILED)
+        raw = b"".join(lines)
+        listing = bool(self.pending) and self.pending[0].verb not in _LISTING and replies.lists(raw)
+        self._reply(raw, self._reply_size, reading, reading.outcome or FAILED, listing)
 
     def gap(self, client: bool, size: int) -> None:
         super().gap(client, size)
@@ -296,12 +305,16 @@ class SmtpSession(Session):
             self._cut = True
             self.emit(False, Kind.REPLY, self.phase, "", self._code.decode("ascii"), b"".join(lines), self._reply_size)
 
-    def _reply(self, raw: bytes, size: int, reading: ReplyLine, outcome: Outcome) -> None:
+    def _reply(self, raw: bytes, size: int, reading: ReplyLine, outcome: Outcome, listing: bool = False) -> None:
         pending, status = self.pending, reading.status
         if not pending:
             self._stray(raw, size, reading)
             return
-        exchange = pending[0]
+        place = 0
+        odd = None
+        if listing or status not in ANSWERS[pending[0].verb]:
+            place, odd = self._misplaced(status, listing)
+        exchange = pending[place]
         verb, command, transaction = exchange.verb, exchange.command, exchange.transaction
         challenge = outcome is MORE and verb == "AUTH"
         kind = Kind.GREETING if command is None else Kind.CONTINUATION if challenge else Kind.REPLY
@@ -311,11 +324,16 @@ class SmtpSession(Session):
         if self.instead is not None:
             self.read_instead(pdu)
             return
+        if place:
+            self.passed_over(place)
+            self._counted = None
         if not challenge and self._last_reply(exchange):
             del pending[0]
         self.tell(pdu)
         if reading.found:
             self.anomalies(list(reading.found), pdu)
+        if odd is not None:
+            self.anomaly(odd[0], odd[1], pdu)
         if outcome is OK and verb in _LISTING:
             self.offered(pdu)
         if self.observer.exchange_completed is not None:
@@ -331,8 +349,69 @@ class SmtpSession(Session):
         if self.client.paused:
             self.room()
 
+    def _misplaced(self, status: str, listing: bool) -> tuple[int, tuple[str, str] | None]:
+        """For which unanswered command a reply is that does not stand in the oldest one's row, and what is odd about it."""
+        pending, oldest = self.pending, self.pending[0]
+        if replies.excluded(oldest, status, listing) and (place := replies.claimant(pending, status, listing)):
+            skipped = pending[:place]
+            told = f"{status} is for {pending[place].verb}: no reply came to {self.named(skipped)}{self._missing(skipped)}"
+            return place, ("reply_misplaced", told)
+        if self.flow.missing or replies.answers(oldest, status):
+            return 0, None
+        return 0, ("unexpected_reply", f"{status} to {self.awaited(oldest) or 'the connection'}")
+
+    def _missing(self, skipped: list[Exchange]) -> str:
+        """LMTP: so many replies too few were noticed; the last that had to be counted were those to an end of data."""
+        counted = self._counted
+        if counted is None or counted.transaction is None or counted.due > 0 or not any(map(replies.succeeds, skipped)):
+            return ""
+        accepted = _accepted(counted.transaction)
+        missing = accepted[max(1, len(accepted) - len(skipped)):]
+        return f"; it seems that {counted.verb} had none for {_some(missing)}" if missing else ""
+
+    def awaited(self, exchange: Exchange) -> str:
+        if self.lmtp and exchange.verb in _DELIVERIES and exchange.transaction is not None:
+            accepted = _accepted(exchange.transaction)
+            if due := accepted[max(0, len(accepted) - exchange.due) if exchange.due else 0:]:
+                return f"{exchange.verb} for {_some(due)}"
+        return super().awaited(exchange)
+
+    def went_on(self, exchange: Exchange) -> None:
+        verb = exchange.verb
+        if verb == "QUIT":
+            self.machine.stale = True
+            return
+        if verb == "RCPT" and exchange.transaction is not None:
+            exchange.transaction.accepted += 1  # else LMTP would count its replies wrong, too
+        if verb in _MOVING:
+            self.settle(verb, OK)
+        effect = _EFFECTS.get(verb)
+        if effect is not None and verb in _GUESSED:
+            effect(self, exchange, OK, "")
+
+    def _late(self, exchange: Exchange, raw: bytes, size: int, reading: ReplyLine) -> None:
+        """The right reply, after one that the command cannot have had."""
+        pdu = self.draft(False, Kind.REPLY, exchange.phase, exchange.verb, reading.status, raw, size, "",
+                         exchange.transaction.number if exchange.transaction is not None else 0, None, exchange.command,
+                         reading.details, reading.text)
+        if self.instead is not None:
+            self.read_instead(pdu)
+            return
+        self._odd = None
+        self.tell(pdu)
+        told = f"{reading.status} is for {exchange.verb}: the reply before was not"
+        self.anomalies([*reading.found, ("reply_misplaced", told)], pdu)
+        self.settle(exchange.verb, MORE if exchange.verb == "DATA" else OK)
+        if exchange.verb == "DATA" and not self.client.in_body:
+            self._begin_content(exchange)
+
     def _stray(self, raw: bytes, size: int, reading: ReplyLine) -> None:
         """A reply that answers nothing; 421 may come at any time (RFC 5321 §3.8)."""
+        odd = self._odd
+        if (odd is not None and _LATE.get(odd.verb) == reading.status and self._odd_at == self.client.position
+                and not self.client.in_body and not self.flow.missing):
+            self._late(odd, raw, size, reading)
+            return
         pdu = self.draft(False, Kind.REPLY, self.phase, "", reading.status, raw, size, "", 0, None, None, reading.details)
         if self.instead is not None:
             self.read_instead(pdu)
@@ -346,6 +425,8 @@ class SmtpSession(Session):
         if exchange.due == 0:
             transaction = exchange.transaction
             exchange.due = max(1, transaction.accepted) if self.lmtp and transaction is not None else 1
+            if exchange.due > 1:
+                self._counted = exchange
         exchange.due -= 1
         return exchange.due <= 0
 
@@ -383,10 +464,20 @@ class SmtpSession(Session):
             if outcome is not MORE:
                 self.give_up()
         elif outcome is MORE:
+            self._counted = None
             self._begin_content(exchange)
             self.client.resume()
         else:
+            self._doubt_reply(exchange)
             self.release_client()
+
+    def _quit_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        if status != _LATE["QUIT"]:
+            self._doubt_reply(exchange)
+
+    def _doubt_reply(self, exchange: Exchange) -> None:
+        """The reply may have been one too many, and the right one to follow."""
+        self._odd, self._odd_at = exchange, self.client.position
 
     def _content_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         if exchange.due <= 0 and self.transaction is exchange.transaction:
@@ -456,6 +547,25 @@ def _word_shown(command: Command, line: bytes, secret: tuple[int, int] | None) -
     return word[0].decode("ascii", "replace").upper() if word and secret is None else ""
 
 
+NAMED: Final = 3
+"""Recipients that one line names."""
+
+
+def _accepted(transaction: Transaction) -> list[str]:
+    return [recipient.address for recipient in transaction.recipients if not recipient.refused]
+
+
+def _some(addresses: list[str]) -> str:
+    named = ", ".join(f"<{address}>" for address in addresses[:NAMED])
+    return f"{named} and {len(addresses) - NAMED} more" if len(addresses) > NAMED else named
+
+
+_DELIVERIES: Final = frozenset({phases.END_OF_DATA, phases.BDAT_LAST})
+"""What LMTP answers for each recipient (RFC 2033 §4.2)."""
+_GUESSED: Final = frozenset({"MAIL", "EHLO", "HELO", "LHLO", "RSET", phases.END_OF_DATA, phases.BDAT_LAST})
+"""Commands whose effect is that of success where no reply came and the server went on."""
+_LATE: Final = {"DATA": "354", "QUIT": "221"}
+"""Replies that are known again after a wrong one."""
 _LISTING: Final = frozenset({"EHLO", "LHLO"})
 _EFFECTS: Final = {
     "MAIL": SmtpSession._mail_answered,
@@ -468,6 +578,7 @@ _EFFECTS: Final = {
     "HELO": SmtpSession._reset_answered,
     "LHLO": SmtpSession._reset_answered,
     "RSET": SmtpSession._reset_answered,
+    "QUIT": SmtpSession._quit_answered,
     "XCLIENT": SmtpSession._xclient_answered,
     "STARTTLS": SmtpSession._starttls_answered,
     "AUTH": SmtpSession._auth_answered,
