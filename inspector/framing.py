@@ -1,7 +1,8 @@
 """Cutting contents out of a stream of octets: where a dot-ended content stops, what it is without its stuffing.
 
 Rules.  Any cutting of the same octets gives the same end, the same content and the same remarks.  Octets are handled in whole
-segments: the end is hunted by its dot, a one-octet search, and only the octets around a dot are looked at.
+segments: the end is hunted by its dot, a one-octet search, and only the octets around a dot are looked at.  Whatever the octets,
+none is searched or copied more than a few times.
 
 Knows RFC 5321 §4.5.2 and RFC 1939 §3.  Must not know who sends the content or what is in it.
 """
@@ -13,9 +14,13 @@ from typing import Final
 
 _LINE_END_THEN_DOT: Final = re.compile(rb"(?:\r?\n|\r)(?:\.\r?)?\Z")
 """The end of a segment that cannot be judged without the octets that follow."""
+LF: Final = 10
+CR: Final = 13
 
 DOTS_LOOKED_AT: Final = 32
 """Dots in one segment that are looked at one by one; in a text full of dots the two-octet search is faster from there on."""
+JOINED: Final = 1_024
+"""Octets of a segment that are joined to those held back before it: not all, for a segment may hold thousands of contents."""
 
 
 class DotContent:
@@ -37,54 +42,62 @@ class DotContent:
 
         Returns the index in `data` after the end of the content, or -1 when the end is still to come.
         """
-        tail = self._tail
-        shift = start - len(tail)
-        if tail:
-            data = tail + data[start:]
-            start = 0
-        else:
-            shift = 0
+        joined = JOINED
+        while self._tail and start < len(data):
+            shift = start - len(self._tail)
+            end = self._look(self._tail + data[start:start + joined], 0, content)
+            if end >= 0:
+                return shift + end
+            start += joined
+            joined += joined
+        return self._look(data, start, content) if start < len(data) else -1
+
+    def _look(self, data: bytes, start: int, content: list[bytes] | None) -> int:
+        """The same where nothing before `start` is held back."""
         begin = start + self._hidden
         self._hidden = 0
-        at = start
         looked = 0
-        while (dot := self._next_dot(data, at, looked)) >= 0:
-            looked += 1
+        after_lf = after_cr = -1  # what was found counts until it is passed: `\r.` over and over costs no more than the rest
+        at = start
+        while True:
+            if looked < DOTS_LOOKED_AT:
+                looked += 1
+                dot = data.find(b".", at)
+            else:
+                if after_lf < at:
+                    after_lf = data.find(b"\n.", at - 1) + 1 or len(data)
+                if after_cr < at:
+                    after_cr = data.find(b"\r.", at - 1) + 1 or len(data)
+                dot = after_lf if after_lf < after_cr else after_cr
+            if dot < 0 or dot == len(data):
+                break
             at = dot + 1
-            if dot == start or data[dot - 1] not in b"\r\n":
+            before = data[dot - 1] if dot > start else 0
+            if before not in (LF, CR):
                 continue
-            after = data[dot + 1:dot + 3]
+            after = data[at:at + 2]
             if len(after) < 2 and after in b"\r":
                 break
-            after_crlf = data.endswith(b"\r\n", start, dot)
-            if (after_crlf and after == b"\r\n") or self._ends_leniently(data, dot):
-                if content is not None and dot > begin:
-                    content.append(data[begin:dot])
-                return shift + dot + (2 if after[:1] == b"\n" else 3)
-            if after[0] in b"\r\n" and after != b"\r\r":  # `.CR CR LF` deceives nobody: bare CRs, no smuggling
-                self.ambiguous = True
+            after_crlf = before == LF and dot - 2 >= start and data[dot - 2] == CR
+            following = after[0]
+            if following in (LF, CR):
+                if (after_crlf and after == b"\r\n") or (self.lenient and before == LF and following == LF):
+                    if content is not None and dot > begin:
+                        content.append(data[begin:dot])
+                    return dot + (2 if following == LF else 3)
+                if after != b"\r\r":  # `.CR CR LF` deceives nobody: bare CRs, no smuggling
+                    self.ambiguous = True
             if after_crlf:
                 if content is not None and dot > begin:
                     content.append(data[begin:dot])
-                begin = dot + 1
-        self._keep(data, begin, content)
+                begin = at
+        self._keep(data, start, begin, content)
         return -1
 
-    def _next_dot(self, data: bytes, at: int, looked: int) -> int:
-        if looked < DOTS_LOOKED_AT:
-            return data.find(b".", at)
-        after_lf = data.find(b"\n.", max(at - 1, 0))
-        after_cr = data.find(b"\r.", max(at - 1, 0), after_lf if after_lf >= 0 else len(data))
-        found = after_cr if after_cr >= 0 else after_lf
-        return found + 1 if found >= 0 else -1
-
-    def _ends_leniently(self, data: bytes, dot: int) -> bool:
-        return self.lenient and data[dot - 1] == 10 and data[dot + 1] == 10
-
-    def _keep(self, data: bytes, begin: int, content: list[bytes] | None) -> None:
+    def _keep(self, data: bytes, start: int, begin: int, content: list[bytes] | None) -> None:
         """Holds back the few octets at the end that could belong to the end of the content."""
         end = len(data)
-        if data[-1:] in (b"\r", b"\n", b".") and (match := _LINE_END_THEN_DOT.search(data, max(0, end - 4))):
+        if data[-1:] in (b"\r", b"\n", b".") and (match := _LINE_END_THEN_DOT.search(data, max(start, end - 4))):
             end = match.start()
         self._tail = data[end:]
         self._hidden = max(0, begin - end)
@@ -99,3 +112,4 @@ class DotContent:
     def rest(self) -> bytes:
         """What was held back, when the stream is over before the content."""
         return self._tail[self._hidden:]
+

@@ -154,7 +154,7 @@ class FlowGate:
             starttls is not None and self._asked(session))
         # A line that may be the command, or the reply to it, leaves as a whole; others as they come.
         if waits and ((not reader.long_head and len(reader.buffer) <= LONGEST_COMMAND)
-                      or (client and starttls is not None and starttls.may_begin(reader.long_head or reader.buffer))):
+                      or (client and starttls is not None and starttls.may_begin(reader.half_read))):
             return reader.safe
         return reader.position - reader.held_size
 
@@ -266,10 +266,11 @@ class FlowGate:
         if not self.policy.seen or session is None or not session.client.held or not self._asked(session):
             return b""
         reader = session.client
-        held = b"".join(piece for _, piece in reader.held)
-        if not (self.hello or held.startswith(_HELLO)) or len(self.hello) + len(held) > session.limits.held:
+        if not (self.hello or reader.held[0][1][:1] == _HELLO) or len(self.hello) + reader.held_size > session.limits.held:
             return b""
-        reader.held, reader.held_size = [], 0
+        held = reader.waiting
+        reader.held.clear()
+        reader.held_size = 0
         del self._client.held[-len(held):]
         self.hello += held
         return held

@@ -18,13 +18,13 @@ def masked(session: Session, data: bytes) -> bytes:
     reader = session.client
     begin = reader.position - len(data)
     spans = list(session.hidden)
-    half_read = reader.buffer or reader.long_head
+    half_read = reader.half_read
     if half_read and (span := session.partial_secret(half_read)):
         spans.append((reader.offset + span[0], reader.position if reader.long_head else reader.offset + span[1]))
     for first, last in spans:
         data = _cover(data, first - begin, last - begin)
     if reader.held_size:
-        held = b"".join(piece for _, piece in reader.held)
+        held = reader.waiting
         hidden = masked_lines(held, everything=session.secret_held())
         kept = len(data) - len(held)
         data = data[:kept] + hidden if kept > 0 else hidden[-len(data):]

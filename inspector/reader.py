@@ -2,13 +2,15 @@
 
 Rules.  A reader has one *step* at a time; the step consumes octets and tells the session, or asks for more.  The session
 may change the step, or pause the reader when the next octets cannot be interpreted yet: they are then held, with their times,
-until it resumes.  Any cutting of the same octets leads to the same calls.
+until it resumes.  Any cutting of the same octets leads to the same calls.  What waits for more is neither copied nor searched
+again with each segment, and what is held not with each reply: time stays linear whatever the cutting.
 
 Knows lines, dots, counts and TLS records.  Must not know any protocol, nor what its session makes of what it cuts.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 MORE_NEEDED: Final = -1
 """What a step returns when it cannot go on without further octets."""
+LINE_NEEDED: Final = -2
+"""The same when it cannot go on before the end of a line, or more octets than a line may have."""
 
 TLS_HELLO: Final = 22
 """The first octet of a TLS handshake record; no mail command begins with it."""
@@ -27,14 +31,22 @@ RECORD_TYPES: Final = range(20, 25)
 RECORD_MAX: Final = 16_384 + 2_048
 """TLS: header and longest record (RFC 5246 §6.2.3, RFC 8446 §5.2)."""
 
+FEW: Final = 2
+"""Pieces of a content that are handed on as they are; more, around many stuffed dots, are joined: each costs like a segment."""
 HELD_PIECES: Final = 4_096
 """Held segments kept apart, each with its time; past it a segment is joined to the one before and takes its own time along."""
+
+
+Octets = bytes | bytearray
+"""What may grow."""
+Piece = bytes | bytearray | memoryview
+"""A segment that is held; a view is the rest of one."""
 
 
 class Reader:
     """One direction of a flow."""
 
-    __slots__ = ("_content", "_head", "_kept", "_left", "_long", "buffer", "client", "held", "held_size", "offset",
+    __slots__ = ("_content", "_head", "_kept", "_left", "_long", "_wanting", "buffer", "client", "held", "held_size", "offset",
                  "paused", "said", "session", "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
@@ -44,17 +56,20 @@ class Reader:
         self.client = client
         """True for client to server."""
         self.step: Callable[[Reader, bytes, int], int] = Reader.line
-        self.buffer = b""
+        self.buffer: Octets = b""
         """The beginning of something that is not whole yet."""
+        self._wanting: Callable[[Reader, bytes, int], int] | None = None
+        """The step that has left it there, if it wants the end of a line."""
         self.offset = 0
         """How many octets of the direction have been cut off so far."""
         self.paused = False
         self.said: list[tuple[int, int]] = []
         """Where in the direction's stream mailspy's own words stand (begin, end), those before the line in hand left out."""
-        self.held: list[tuple[int, bytes]] = []
+        self.held: deque[tuple[int, Piece]] = deque()
+        """What has come while it was paused; a piece without octets is a gap, its time the size."""
         self.held_size = 0
         self._content: DotContent | None = None
-        self._head = b""
+        self._head: Octets = b""
         self._kept = 0
         self._left = 0
         self._long = 0
@@ -70,26 +85,32 @@ class Reader:
         if self.held_size > self.session.limits.held:
             self._overflow()
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, position: int = 0) -> None:
         """Takes steps until the octets are used up, more are needed, or a step pauses the reader."""
         if self.buffer:
-            data = self.buffer + data
+            if (self.step is self._wanting and data.find(b"\n", position) < 0
+                    and len(self.buffer) + len(data) - position <= self.session.limits.line):
+                self.buffer = grown(self.buffer, data[position:] if position else data)
+                return
+            data = b"".join((self.buffer, data[position:] if position else data))
             self.buffer = b""
-        position = 0
+            position = 0
         end = len(data)
         while position < end:
             following = self.step(self, data, position)
             if following < 0:
                 self.buffer = data[position:] if position else data
+                self._wanting = self.step if following == LINE_NEEDED else None
                 return
             position = following
             if self.paused:
                 if position < end:
-                    self._hold(data[position:])
+                    self.held_size += end - position
+                    self.held.append((self.session.time, memoryview(data)[position:]))
                 return
             if self.buffer:
                 # What mailspy has said in between is not whole: what came goes on with it.
-                data, self.buffer, position = self.buffer + data[position:], b"", 0
+                data, self.buffer, position = b"".join((self.buffer, data[position:])), b"", 0
                 end = len(data)
 
     def say(self, raw: bytes) -> None:
@@ -97,7 +118,7 @@ class Reader:
         self.said.append((self.offset, self.offset + len(raw)))
         rest, self.buffer = self.buffer, b""
         self._read(raw)
-        self.buffer += rest
+        self.buffer, self._wanting = grown(self.buffer, rest) if self.buffer else rest, None
 
     def says(self, end: int) -> bool:
         """Whether the PDU that ends there is mailspy's own; forgets what it has said before."""
@@ -130,15 +151,28 @@ class Reader:
     @property
     def long_head(self) -> bytes:
         """The head of the over-long line that is being read, or nothing."""
-        return self._head if self.step is Reader.long_line else b""
+        return bytes(self._head) if self.step is Reader.long_line else b""
+
+    @property
+    def half_read(self) -> bytes:
+        """The beginning of the line that is being read, as far as it has come and is kept."""
+        return self.long_head or bytes(self.buffer)
 
     def _hold(self, data: bytes) -> None:
         time = self.session.time
         held = self.held
         self.held_size += len(data)
-        if held and held[-1][1] and (held[-1][0] == time or len(held) >= HELD_PIECES):
-            data = held.pop()[1] + data
+        if held and (held[-1][0] == time or len(held) >= HELD_PIECES):
+            last = held[-1][1]
+            if last and not isinstance(last, memoryview):
+                held[-1] = (time, grown(last, data))
+                return
         held.append((time, data))
+
+    @property
+    def waiting(self) -> bytes:
+        """All that is held, gaps left out."""
+        return b"".join([piece for _, piece in self.held])
 
     def resume(self) -> None:
         """Reads what was held, each piece with its own time."""
@@ -149,19 +183,29 @@ class Reader:
                 self._overflow()
 
     def _reread(self) -> None:
-        held, self.held, self.held_size = self.held, [], 0
+        """Up to where a step pauses the reader again: what comes after that is not touched."""
+        held, size = self.held, self.held_size
+        self.held, self.held_size = deque(), 0
         session = self.session
         now = session.time
-        for time, data in held:
-            if not data:
+        while held and not self.paused:
+            time, piece = held.popleft()
+            size -= len(piece)
+            if not piece:
                 self.gap(time)
                 continue
             session.time = time
-            if self.paused:
-                self._hold(data)
+            if isinstance(piece, memoryview):
+                whole = piece.obj
+                assert isinstance(whole, bytes)
+                self._read(whole, len(whole) - len(piece))
             else:
-                self._read(data)
+                self._read(bytes(piece))
         session.time = now
+        if held:
+            held.extendleft(reversed(self.held))
+            self.held = held
+            self.held_size += size
 
     def _overflow(self) -> None:
         """More is held than may be: the session says how to go on without the reply, as often as it takes."""
@@ -181,7 +225,7 @@ class Reader:
         limit = self.session.limits.line
         if not end:
             if len(data) - position <= limit:
-                return MORE_NEEDED
+                return LINE_NEEDED
             self._head = data[position:position + limit]
             self._long = len(data) - position
             self.step = Reader.long_line
@@ -211,7 +255,7 @@ class Reader:
         return end
 
     def _finish_long_line(self) -> None:
-        head, size = self._head, self._long
+        head, size = bytes(self._head), self._long
         self._head, self._long = b"", 0
         self.step = Reader.line
         self.offset += size
@@ -255,7 +299,7 @@ class Reader:
         stop = end if end >= 0 else len(data)
         self._take(data, position, stop)
         if pieces:
-            session.content(pieces)
+            session.content(pieces if len(pieces) <= FEW else [b"".join(pieces)])
         if end >= 0:
             self._finish_body()
         return stop
@@ -275,10 +319,11 @@ class Reader:
         self._long += stop - position
         missing = self._kept - len(self._head)
         if missing > 0:
-            self._head += data[position:min(stop, position + missing)]
+            more = data[position:min(stop, position + missing)]
+            self._head = grown(self._head, more) if self._head else more
 
     def _finish_body(self) -> None:
-        head, size, content = self._head, self._long, self._content
+        head, size, content = bytes(self._head), self._long, self._content
         self._head, self._long, self._content = b"", 0, None
         self.step = Reader.line
         self.offset += size
@@ -316,7 +361,7 @@ class Reader:
         self._long += size
 
     def _gap_in_line(self, size: int) -> None:
-        rest, self.buffer = self.buffer, b""
+        rest, self.buffer = bytes(self.buffer), b""
         if self.step is Reader.long_line:
             self.session.truncated(self)
             self._finish_long_line()
@@ -341,7 +386,7 @@ class Reader:
         if not end and len(data) - stop > self.session.limits.line:
             stop = len(data)
         if stop == position:
-            return position if end else MORE_NEEDED
+            return position if end else LINE_NEEDED
         self._head, self._long = data[position:stop][:self.session.limits.head], stop - position
         self._emit_opaque(False)
         return stop
@@ -384,7 +429,7 @@ class Reader:
         end = data.find(b"\n", position) + 1
         if not end:
             if len(data) - position <= self.session.limits.line:
-                return MORE_NEEDED
+                return LINE_NEEDED
             self.step = Reader.opaque
             return position
         if self.client and self.session.clear_again(data[position:end]):
@@ -400,7 +445,7 @@ class Reader:
         return len(data)
 
     def _emit_opaque(self, record: bool) -> None:
-        head, size = self._head, self._long
+        head, size = bytes(self._head), self._long
         self._head, self._long = b"", 0
         self.offset += size
         self.session.opaque_seen(self, head, size, record)
@@ -412,8 +457,9 @@ class Reader:
             self._kept = self.session.limits.head
             if self._long == 0:
                 self._head = b""
-        waiting = b"".join(piece for _, piece in self.held)
-        data, self.buffer, self.held, self.held_size, self.paused = self.buffer + waiting, b"", [], 0, False
+        data = b"".join((self.buffer, self.waiting))
+        self.buffer, self.held_size, self.paused = b"", 0, False
+        self.held.clear()
         if data:
             self.opaque(data, 0)
 
@@ -425,7 +471,7 @@ class Reader:
 
     def finish(self) -> None:
         """The direction is over: whatever is half read becomes a PDU of its own, marked as cut short."""
-        step, rest = self.step, self.buffer
+        step, rest = self.step, bytes(self.buffer)
         self.paused = False
         self.buffer = b""
         if step is Reader.long_line:
@@ -444,9 +490,10 @@ class Reader:
         self._finish_held()
 
     def _finish_held(self) -> None:
-        held, self.held, self.held_size = self.held, [], 0
-        if held:
-            data = b"".join(piece for _, piece in held)
+        if self.held:
+            data = self.waiting
+            self.held.clear()
+            self.held_size = 0
             self._head, self._long = data[:self.session.limits.head], len(data)
             self.session.truncated(self)
             self._emit_opaque(False)
@@ -457,3 +504,11 @@ class Reader:
             session.content([rest])
         session.truncated(self)
         self._finish_body()
+
+
+def grown(octets: Octets, more: Octets) -> bytearray:
+    """The octets and some more; in place from the second time on, so that what comes octet by octet is not copied each time."""
+    if not isinstance(octets, bytearray):
+        octets = bytearray(octets)
+    octets += more
+    return octets

@@ -561,13 +561,12 @@ class Session:
     def start_tls(self) -> None:
         """TLS was agreed on: from here both directions are records."""
         self.tls = self._veil.agreed = True
-        held = self.client.held
+        held = self.client.waiting
         self._veil.server, self._veil.client = self.server.offset, self.client.offset
         self.client.step = self.server.step = Reader.record
-        if held and held[0][1][:1] != b"\x16":
-            octets = sum(len(piece) for _, piece in held)
+        if held and held[:1] != b"\x16":
             self._veil.server = -1
-            self.anomaly("plaintext_after_starttls", f"{octets} octets came in the clear before the reply")
+            self.anomaly("plaintext_after_starttls", f"{len(held)} octets came in the clear before the reply")
         if self.gate is not None:
             self.gate.tls_agreed()
 
