@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from inspector.arrival import Arrival
 from inspector.pdu import C2S, PDU, Finding, Kind, Message
 from inspector.session import Session
 from inspector.starttls import HIDE, PASS, REFUSE, SERVE, Policy, StartTls
@@ -96,12 +97,14 @@ class Lane:
 class FlowGate:
     """The gate of one flow."""
 
-    __slots__ = ("_agreed", "_answers", "_client", "_judged", "_listing", "_reply", "_server", "_told", "closing", "edits",
-                 "hello", "over", "policy", "session", "starttls")
+    __slots__ = ("_agreed", "_answers", "_client", "_judged", "_listing", "_reply", "_server", "_told", "arrival", "closing",
+                 "edits", "hello", "over", "policy", "session", "starttls")
 
     def __init__(self, policy: Policy = PASS, judged: bool = True) -> None:
         """`policy`: what becomes of TLS that begins in the session; `judged`: no line leaves before it was judged."""
         self.session: Session | None = None
+        self.arrival: Arrival | None = None
+        """What is known of the flow while it is not known what it is."""
         self.closing: Close | None = None
         """The flow is to be ended, with this farewell."""
         self.starttls: StartTls | None = None
@@ -134,6 +137,9 @@ class FlowGate:
         """What may leave in one direction, after the session has read."""
         lane = self._client if client else self._server
         session = self.session
+        if self.arrival is not None and self.closing is None:
+            strict = self._judged or (client and self.policy.answer is not None)
+            lane.release(self.arrival.free(client, strict))
         if session is not None and self.closing is None:
             if not self._agreed:
                 lane.release(self._limit(session, client))

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from inspector.pdu import C2S, Direction
-from inspector.recognition import LOOKED_AT, NOT_MAIL, Wrapping, recognised, unwrapped
+from inspector.recognition import LOOKED_AT, NOT_MAIL, recognised
 from inspector.segment import Ended, Event, Gap, Opened, Reset, Segment
 from inspector.unsealing import BROKEN, HOPELESS, Unsealing
+from inspector.wrapping import Wrapping, unwrapped
 
 if TYPE_CHECKING:
     from inspector.keylog import Keys

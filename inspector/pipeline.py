@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from typing import Protocol as Interface
 
+from inspector.arrival import PREAUTH, Arrival
 from inspector.gate import FlowGate
 from inspector.keylog import Keys
 from inspector.limits import DEFAULT, Limits
 from inspector.machine import Machine, Table
-from inspector.mask import masked, masked_lines
+from inspector.mask import masked
 from inspector.newcomer import Newcomer
 from inspector.offers import Offers
 from inspector.pdu import C2S, PDU, S2C, Direction, Finding, Flow
@@ -24,19 +25,18 @@ from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
 from inspector.reader import Reader
-from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, TLS, TLS_PORTS, Wrapping, foreign, recognised
+from inspector.recognition import CLEAR_PORTS, NOT_MAIL, SMTP_FAMILY, TLS, TLS_PORTS, foreign
 from inspector.run import Run, calm
 from inspector.segment import Event, Forgotten, Gap, Noted, Opened, Remark, Reset, Secrets, Segment
 from inspector.session import Observer, Session
 from inspector.starttls import PASS
 from inspector.unsealing import BROKEN, HOPELESS, READABLE, WAITING, Unsealing
+from inspector.wrapping import Heads, Wrapping
 
 GATHERED: Final = 1 << 24
 """Octets that wait to be read together with others, all flows taken together."""
 HELLO: Final = b"\x16"
 """The first octet of TLS."""
-PREAUTH: Final = b"* PREAUTH"
-"""How an IMAP server greets a client that need not log in (RFC 9051 §7.1.4)."""
 LATE: Final = 1 << 60
 """Beyond the number of any event."""
 
@@ -115,6 +115,7 @@ class Pipeline:
         self.protocols = by_name(protocols)
         self.plugins = [protocol for protocol in protocols if protocol not in BUILTIN_PROTOCOLS]
         """Those whose greetings nobody else knows."""
+        self.greetings = [(protocol.greeting, protocol.name) for protocol in self.plugins if protocol.greeting]
         self.limits = limits
         self.alarm = alarm
         self._inspectors: dict[int, Inspector] = {}
@@ -236,10 +237,12 @@ class Pipeline:
     def _session_of(self, newcomer: Newcomer, name: str) -> tuple[MakeSession, tuple[str, str] | None]:
         """How a newcomer is read, and what is odd about it."""
         flow, hint = newcomer.flow, newcomer.hint
+        port = flow.server.port
         if name in self.protocols:
             flow.protocol = name
-            return self.protocols[name].session, None
-        port = flow.server.port
+            return self.protocols[name].session, self._refuted(name, hint, port)
+        if not newcomer.client and not newcomer.server:
+            return OpaqueSession, None
         other = foreign(newcomer.client, newcomer.server)
         if other == TLS:
             if port in TLS_PORTS:
@@ -252,23 +255,28 @@ class Pipeline:
         flow.protocol = name
         if newcomer.server.startswith(PREAUTH):
             return OpaqueSession, ("unasked_login", f"a PREAUTH greeting; {name} is not read")
-        return OpaqueSession, ("unknown_protocol", f"{name} is not read")
+        return OpaqueSession, self._refuted(name, hint, port) or ("unknown_protocol", f"{name} is not read")
+
+    def _refuted(self, name: str, hint: str, port: int) -> tuple[str, str] | None:
+        """What is odd about a protocol on a port that is another's."""
+        if not hint or name == hint or {name, hint} <= {*SMTP_FAMILY} or hint not in self.protocols:
+            return None
+        more = "" if name in self.protocols else "; mailspy does not read that"
+        return "cross_protocol", f"{name.upper()} on port {port}, where {hint.upper()} is due{more}"
 
     def _take_wrapped(self, inspector: Inspector, wrapping: Wrapping, events: list[Event]) -> None:
         """The same, with what stands before the session taken off."""
-        left = {True: wrapping.client, False: wrapping.server}
-        heads = {True: b"", False: b""}
+        heads = Heads(wrapping)
         for event in events:
-            if isinstance(event, Segment) and left[client := event.direction is C2S]:
-                size = min(left[client], len(event.data))
-                heads[client] += event.data[:size]
-                left[client] -= size
-                if not left[client]:
-                    inspector.wrapped(client, heads[client], wrapping, event.time)
-                    if size < len(event.data):
-                        inspector.feed(client, event.data[size:], event.time)
-            else:
+            if not isinstance(event, Segment):
                 self.take(event)
+                continue
+            client = event.direction is C2S
+            head, rest = heads.take(client, event.data)
+            if head:
+                inspector.wrapped(client, head, wrapping, event.time)
+            if rest:
+                inspector.feed(client, rest, event.time)
 
     def take_all(self, events: Sequence[Event]) -> None:
         """Several events, in their order."""
@@ -326,7 +334,7 @@ def left_out(count: int) -> str:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_client", "_deaf", "_ended", "_gate", "_given_up", "_pipeline", "_run", "_server", "_unsealing", "_waiting",
+    __slots__ = ("_arrival", "_deaf", "_ended", "_gate", "_given_up", "_pipeline", "_run", "_unsealing", "behind",
                  "flow", "own", "seen", "session", "time", "turn")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
@@ -336,11 +344,6 @@ class Inspector:
         self.seen: list[PDU] | None = None
         """What the last segment completed; kept only after `collect`."""
         self._ended: Direction | None = None
-        self._waiting: list[tuple[bool, bytes, int]] = []
-        """Segments of a flow whose protocol is not known yet."""
-        self._client = b""
-        self._server = b""
-        """The first octets of both directions of such a flow."""
         self.turn = pipeline.turn
         """The event with which it began."""
         self._run: Run | None = None
@@ -354,11 +357,16 @@ class Inspector:
         """mailspy itself has captured it."""
         self._deaf = False
         """Nothing more was read of it live."""
-        protocol = pipeline.protocols.get(flow.protocol)
+        self.behind = ""
+        """The server behind a proxy that the client has asked to go there; empty where there is none."""
         self.session: Session | None = None
-        if protocol is not None:
-            self.session = protocol.session(flow, pipeline.observer, pipeline.limits)
-            self.session.starttls, self.session.offers = protocol.starttls, pipeline.offers
+        self._arrival: Arrival | None = None
+        """What is known while it is not known what the flow is."""
+        protocol = pipeline.protocols.get(flow.protocol)
+        if protocol is None or (protocol in BUILTIN_PROTOCOLS and not flow.secure and not flow.sealed):
+            self._arrival = Arrival(flow.protocol if protocol is not None else "", pipeline.greetings, pipeline.limits.undecided)
+        else:
+            self.begin(protocol.session)
 
     def collect(self) -> None:
         """Keeps, after each segment, the PDUs that it completed, for the comments of a capture."""
@@ -369,6 +377,7 @@ class Inspector:
     def judged_by(self, gate: FlowGate) -> None:
         """Lets verdicts take effect, by that gate."""
         self._gate = gate
+        gate.arrival = self._arrival
         if self.session is not None:
             self.session.gate = gate
             gate.session = self.session
@@ -390,9 +399,9 @@ class Inspector:
         if self.seen:
             self.seen.clear()
         session = self.session
-        if session is None:
-            self._undecided(client, data, time)
-        elif self.flow.closed or self._deaf:
+        if self._arrival is not None:
+            self._arrive(self._arrival, client, data, time)
+        elif self.flow.closed or self._deaf or session is None:
             return
         elif self._pipeline.keys is not None and self._sealed(session, client, data):
             self._unseal(session, client, data, time)
@@ -472,8 +481,8 @@ class Inspector:
         self.flow.missing += size
         if self._pipeline.copy is not None:
             self._pipeline.copy.gap(self.flow, client, size)
-        session = self.session
-        if session is None or self.flow.closed:
+        session = self._arrived()
+        if self.flow.closed:
             return
         session.time = time
         if self._unsealing is not None:
@@ -489,11 +498,9 @@ class Inspector:
         """Something is odd about the connection itself."""
         self.read_run()
         self.time = time
-        if self.session is None:
-            self._decide(OpaqueSession)
-        assert self.session is not None
-        self.session.time = time
-        self.session.anomaly(name, detail)
+        session = self.session or self._arrived()
+        session.time = time
+        session.anomaly(name, detail)
 
     def noted(self, findings: Sequence[Finding], secured: bool, time: int) -> None:
         """What the live proxy knows of the flow, which no octet shows."""
@@ -501,9 +508,9 @@ class Inspector:
         self.time = time
         if self._pipeline.copy is not None:
             self._pipeline.copy.noted(self.flow, findings, secured, time)
-        session = self.session
-        if session is None or self.flow.closed:
+        if self.flow.closed:
             return
+        session = self.session or self._arrived()
         session.time = time
         try:
             session.noted(findings, secured)
@@ -552,10 +559,7 @@ class Inspector:
         """The flow is over."""
         if self.seen:
             self.seen.clear()
-        if self.session is None:
-            self._decide(OpaqueSession)
-        session = self.session
-        assert session is not None
+        session = self._arrived()
         try:
             session.finish(self.time)
         except Exception as error:
@@ -568,35 +572,108 @@ class Inspector:
 
     def masked(self, data: bytes) -> bytes:
         """The client's segment just fed, with its secrets masked at equal length."""
-        session = self.session
-        if session is None:
-            waiting = b"".join(piece for sender, piece, _ in self._waiting if sender)
-            return masked_lines(waiting)[-len(data):]
+        session, arrival = self.session, self._arrival
+        if session is None or (arrival is not None and arrival.waiting):
+            return arrival.masked(len(data)) if arrival is not None else data
         reader = session.client
         if session.hidden or reader.buffer or reader.held_size or reader.long_head:
             return masked(session, data)
         return data
 
-    # The protocol, when only the greeting can tell it
+    # What a flow is, by its first octets
 
-    def _undecided(self, client: bool, data: bytes, time: int) -> None:
-        self._waiting.append((client, data, time))
-        if client:
-            self._client += data[:LOOKED_AT]
-        else:
-            self._server += data[:LOOKED_AT]
-        pipeline = self._pipeline
-        name = recognised(self._client, self._server, "", False)
-        if name == NOT_MAIL or name not in pipeline.protocols:
-            name = by_greeting(pipeline.plugins, self._server) or name
+    def _arrive(self, arrival: Arrival, client: bool, data: bytes, time: int) -> None:
+        """Octets of a flow of which it is not known yet what it is, or what stands before it."""
+        arrival.take(client, data, time)
+        if self.session is None:
+            name = arrival.name()
+            if not name:
+                self._ask(arrival)
+                return
+            self._settle(arrival, name)
+        elif arrival.refuted():
+            self._refute(arrival)
+        elif odd := arrival.odd():
+            self.session.time = time
+            self.session.anomaly("cross_protocol", odd)
+        self._read(arrival)
+        if arrival.over:
+            self._leave_arrival()
+
+    def _ask(self, arrival: Arrival) -> None:
+        """What tells nothing passes; judges are asked once before it does."""
+        if self._gate is not None and arrival.passes and not arrival.asked:
+            arrival.asked = True
+            asking = OpaqueSession(self.flow, self._pipeline.observer, self._pipeline.limits)
+            asking.time, asking.gate = self.time, self._gate
+            asking.judge_unread()
+
+    def _settle(self, arrival: Arrival, name: str) -> None:
+        """It is known what the flow is, or that nobody can read it."""
+        pipeline, odd = self._pipeline, arrival.odd()
+        self.flow.protocol = "" if name == NOT_MAIL else name
+        session = self._begin(pipeline.protocols[name].session if name in pipeline.protocols else OpaqueSession)
+        session.time = self.time
+        if odd:
+            session.anomaly("cross_protocol", odd)
         if name in pipeline.protocols:
-            self.flow.protocol = name
-            self._decide(pipeline.protocols[name].session)
-        elif name or sum(len(piece) for _, piece, _ in self._waiting) > pipeline.limits.undecided:
-            self._decide(OpaqueSession)
+            return
+        if arrival.server.startswith(PREAUTH):
+            session.anomaly("unasked_login", "a PREAUTH greeting")
+        if not odd and arrival.waiting:
+            session.anomaly("unknown_protocol", arrival.unread())
+        if not arrival.asked:
+            session.judge_unread()
+
+    def _refute(self, arrival: Arrival) -> None:
+        """The greeting was not of mail."""
+        session = self.session
+        assert session is not None
+        self.flow.protocol = ""
+        session.time = self.time
+        session.pending.clear()
+        session.give_up()
+        session.anomaly("unknown_protocol", "the client speaks FTP")
+
+    def _read(self, arrival: Arrival) -> None:
+        """Gives the session what it can read by now."""
+        session, wrapping = self.session, arrival.wrapping
+        assert session is not None
+        for client, data, time, head in arrival.pieces():
+            if head and wrapping is not None and wrapping.server:
+                self.behind = wrapping.host
+            try:
+                if head and wrapping is not None:
+                    session.time = time
+                    session.wrapped(client, data, wrapping)
+                else:
+                    session.segment(client, data, time)
+            except Exception as error:
+                self._degrade(error)
+
+    def _leave_arrival(self) -> None:
+        self._arrival = None
+        if self._gate is not None:
+            self._gate.arrival = None
+
+    def _arrived(self) -> Session:
+        """The session; where it is not known yet what the flow is, nothing more will tell."""
+        arrival = self._arrival
+        if arrival is not None:
+            arrival.close()
+            if self.session is None:
+                self._settle(arrival, arrival.name() or arrival.scheme or NOT_MAIL)
+            self._read(arrival)
+            self._leave_arrival()
+        assert self.session is not None
+        return self.session
 
     def begin(self, make: MakeSession) -> Session:
-        """From here on the flow is read so."""
+        """The flow is read so, from its first octet."""
+        self._arrival = None
+        return self._begin(make)
+
+    def _begin(self, make: MakeSession) -> Session:
         session = self.session = make(self.flow, self._pipeline.observer, self._pipeline.limits)
         session.seen = self.seen
         if (protocol := self._pipeline.protocols.get(self.flow.protocol)) is not None:
@@ -609,23 +686,9 @@ class Inspector:
         """What stands before the session in one direction."""
         assert self.session is not None
         self.time = self.session.time = time
-        self.session.wrapped(client, octets, wrapping.name, wrapping.secret if client else None)
+        self.session.wrapped(client, octets, wrapping)
         if self._pipeline.copy is not None:
             self._pipeline.copy.segment(self, client, octets, time)
-
-    def _decide(self, make: MakeSession) -> None:
-        session = self.begin(make)
-        waiting, self._waiting, self._client, self._server = self._waiting, [], b"", b""
-        if make is OpaqueSession and waiting:
-            session.time = self.time
-            if any(data.startswith(PREAUTH) for client, data, _ in waiting[:1] if not client):
-                session.anomaly("unasked_login", "a PREAUTH greeting")
-            session.anomaly("unknown_protocol", "neither the port nor the greeting tells it; see --protocol")
-        for client, data, time in waiting:
-            try:
-                session.segment(client, data, time)
-            except Exception as error:
-                self._degrade(error)
 
     def _degrade(self, error: Exception) -> None:
         """A fault of our own: the flow goes on unread, and says so."""

@@ -1,7 +1,8 @@
 """Which protocol a flow speaks, by what its two sides say first; the port is a hint that they can refute.
 
 Rules.  Nothing is guessed while the next octets can still tell.  A flow that is not mail is told from one that is not read: web
-servers, key-value stores and TLS are left alone.  What wraps a session (SOCKS, CONNECT, the PROXY protocol) is passed over.
+servers, key-value stores and TLS are left alone.  Live, where nothing may wait for that, a server's first line and a client's
+commands decide.
 
 Knows first words.  Must not know sessions, files or how a flow is shown.
 """
@@ -9,9 +10,7 @@ Knows first words.  Must not know sessions, files or how a flow is shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final
 
 NOT_MAIL: Final = "-"
 """The answer for a flow that speaks something else."""
@@ -130,113 +129,60 @@ def _unlike(server: bytes, hint: str, over: bool) -> str:
     return NOT_MAIL
 
 
-# What wraps a session
+# Where nothing may wait: the words of one side alone
+
+SMTP_FAMILY: Final = ("smtp", "lmtp")
+"""They greet alike."""
+_GREETS_SMTP: Final = re.compile(rb"(?:220|421|554)(?:[ -]|\r?\n)")
+_GREETINGS: Final = (b"220", b"421", b"554", b"+OK", b"-ERR", b"* OK", b"* PREAUTH", b"* BYE")
+_FTP: Final = re.compile(rb"(?:USER|PASS|ACCT|FEAT|SYST|OPTS|CLNT|HOST|AUTH (?:TLS|SSL))(?: |\r?\n)", re.IGNORECASE)
+"""What a client of FTP (RFC 959, 2228, 2389, 7151) says first, and none of SMTP."""
+_VERBS: Final = (
+    b"EHLO", b"HELO", b"LHLO", b"MAIL", b"RCPT", b"DATA", b"BDAT", b"STARTTLS", b"XCLIENT", b"XFORWARD", b"VRFY", b"EXPN",
+    b"ETRN",
+    b"SEND", b"SOML", b"SAML", b"TURN", b"AUTH", b"RSET", b"HELP", b"NOOP", b"QUIT", b"CAPA", b"STLS", b"UIDL", b"STAT", b"APOP",
+    b"TOP", b"RETR", b"DELE", b"USER", b"PASS", b"LIST", b"UTF8", b"LANG")
+_BEFORE: Final = bytes(range(33))
+"""Octets before a verb that some servers pass over."""
 
 
-class Wrapping(NamedTuple):
-    """What stands before a session in both directions."""
-
-    client: int
-    """Octets of it from the client."""
-    server: int
-    port: int
-    """Of the server behind it; 0 where that is not told."""
-    name: str
-    """What it is, for people."""
-    secret: tuple[int, int] | None = None
-    """Where a password stands in the client's octets."""
+def first_line(octets: bytes, plugins: tuple[bytes, ...] = ()) -> bytes:
+    """What a server's first octets tell by: its first line, or all of them where they begin no greeting, `plugins` with those of
+    other protocols; nothing while the line goes on."""
+    end = octets.find(b"\n") + 1
+    if end:
+        return octets[:end]
+    begins = any(octets.startswith(word) or word.startswith(octets) for word in (*_GREETINGS, *plugins))
+    return b"" if begins and len(octets) < LOOKED_AT else octets[:LOOKED_AT]
 
 
-Unwrap = Callable[[bytes, bytes], Wrapping | bool | None]
-"""From what each side has said: what wraps the session, True while that is to come, None where it is something else."""
-
-_PORT: Final = Struct(">H")
-_CONNECT: Final = re.compile(rb"CONNECT (\S+?)(?::(\d{1,5}))? HTTP/1\.\d\r\n")
-_CONNECTED: Final = re.compile(rb"HTTP/1\.\d 2\d\d[ \r]")
-_PROXY: Final = re.compile(rb"PROXY (?:UNKNOWN[^\r\n]{0,90}|TCP[46] \S+ \S+ \d+ (\d+))\r\n")
-_PROXY2: Final = b"\r\n\r\n\0\r\nQUIT\n"
-_ADDRESS_SIZES: Final = {1: 4, 4: 16}
-
-
-def unwrapped(client: bytes, server: bytes) -> Wrapping | bool | None:
-    """What wraps the session, by the table of those that are known."""
-    for first, unwrap in _WRAPPINGS:
-        if client.startswith(first):
-            return unwrap(client, server)
-    return (bool(client) and any(first.startswith(client) for first, _ in _WRAPPINGS)) or None
+def greeted(line: bytes) -> str:
+    """Whose greeting a server's first line is: a protocol, or `NOT_MAIL`."""
+    if _GREETS_POP3.match(line):
+        return "pop3"
+    if _GREETS_IMAP.match(line):
+        return "imap"
+    if not _GREETS_SMTP.match(line):
+        return NOT_MAIL
+    return "lmtp" if _NAMES_LMTP.search(line) else "smtp"
 
 
-def _socks5(client: bytes, server: bytes) -> Wrapping | bool | None:
-    """RFC 1928; with a name and a password, RFC 1929."""
-    if len(client) < 2 or not server:
-        return len(client) < 2 or len(client) <= 2 + client[1]
-    if server[0] != 5 or client[1] == 0:
-        return None
-    at, back, secret = 2 + client[1], 2, None
-    if len(server) < 2:
-        return True
-    if server[1] == 2:
-        if len(client) < at + 2 or len(client) < at + 3 + client[at + 1]:
-            return True
-        password = at + 2 + client[at + 1]
-        secret = (password + 1, password + 1 + client[password])
-        at, back = secret[1], 4
-    elif server[1]:
-        return None
-    asked, answered = _socks5_end(client, at), _socks5_end(server, back)
-    if not asked or not answered or (answered > 0 and server[back + 1]):
-        return None
-    if asked < 0 or answered < 0 or len(client) < asked or len(server) < answered:
-        return True
-    return Wrapping(asked, answered, _PORT.unpack_from(client, asked - 2)[0], "SOCKS5", secret)
+def commanded(octets: bytes) -> str:
+    """The protocol to which the first command of a client belongs that only one has; empty where there is none."""
+    for line in octets[:octets.rfind(b"\n") + 1].splitlines(keepends=True):
+        command = line.lstrip(_BEFORE)
+        for pattern, name in _BY_CLIENT[:3]:
+            if pattern.match(command):
+                return name
+    return ""
 
 
-def _socks5_end(octets: bytes, at: int) -> int:
-    """Where a request or its answer ends; -1 while that is not known, 0 where it is neither."""
-    if len(octets) < at + 5:
-        return -1
-    kind = octets[at + 3]
-    if octets[at] != 5 or kind not in (1, 3, 4):
-        return 0
-    return at + 6 + (1 + octets[at + 4] if kind == 3 else _ADDRESS_SIZES[kind])
+def may_command(octets: bytes) -> bool:
+    """Whether the beginning of a client's line may become a command of mail."""
+    word = octets.lstrip(_BEFORE)[:16].upper()
+    return any(word.startswith(verb) or verb.startswith(word) for verb in _VERBS)
 
 
-def _socks4(client: bytes, server: bytes) -> Wrapping | bool | None:
-    end = client.find(b"\0", 8) + 1
-    if end and client[4:7] == b"\0\0\0" and client[7]:
-        end = client.find(b"\0", end) + 1
-    if not end or len(server) < 8:
-        return len(client) < 520
-    return Wrapping(end, 8, _PORT.unpack_from(client, 2)[0], "SOCKS4") if server[:2] == b"\0\x5a" else None
-
-
-def _connect(client: bytes, server: bytes) -> Wrapping | bool | None:
-    """RFC 9110 §9.3.6."""
-    end, back = client.find(b"\r\n\r\n") + 4, server.find(b"\r\n\r\n") + 4
-    match = _CONNECT.match(client)
-    if end < 4 or back < 4:
-        return match is not None or b"\r\n" not in client
-    if match is None or not _CONNECTED.match(server):
-        return None
-    return Wrapping(end, back, int(match[2] or 0) & 0xFFFF, "CONNECT")
-
-
-def _proxy(client: bytes, server: bytes) -> Wrapping | bool | None:
-    """The PROXY protocol of haproxy.org, version 1."""
-    match = _PROXY.match(client)
-    if match is None:
-        return b"\n" not in client and len(client) < 108
-    return Wrapping(match.end(), 0, 0, "PROXY")
-
-
-def _proxy2(client: bytes, server: bytes) -> Wrapping | bool | None:
-    if len(client) < 16:
-        return True
-    end = 16 + int(_PORT.unpack_from(client, 14)[0])
-    return Wrapping(end, 0, 0, "PROXY") if len(client) >= end else True
-
-
-_WRAPPINGS: Final[tuple[tuple[bytes, Unwrap], ...]] = (
-    (b"\x05", _socks5), (b"\x04\x01", _socks4), (b"CONNECT ", _connect), (b"PROXY ", _proxy), (_PROXY2, _proxy2),
-)
-"""How the client begins → what reads it."""
+def speaks_ftp(greeting: bytes, octets: bytes) -> bool:
+    """Whether the client's first line refutes that a server's `220` was SMTP's."""
+    return not _NAMES_SMTP.search(greeting) and bool(_FTP.match(octets))

@@ -35,6 +35,8 @@ from inspector.pdu import (
     Transaction,
 )
 from inspector.reader import Reader
+from inspector.text import sanitise
+from inspector.wrapping import Wrapping, hides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -116,9 +118,9 @@ class Veil:
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden", "instead", "joined",
-                 "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening", "pending", "seen",
-                 "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
+    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "crossed", "doubtful", "flow", "gate", "hidden",
+                 "instead", "joined", "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening",
+                 "pending", "seen", "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow = flow
@@ -157,6 +159,8 @@ class Session:
         self.instead: bytes | None = None
         """What a judge has put in the place of the line in hand, which is read next."""
         self._cut = self._early = False
+        self.crossed = False
+        """It is told that somebody speaks another protocol."""
         self._veil = Veil()
         self.lacking = False
         """Octets of the body in hand are missing."""
@@ -207,11 +211,14 @@ class Session:
         self.pending.clear()
         self.client.step = self.server.step = Reader.after_gap
 
-    def wrapped(self, client: bool, octets: bytes, name: str, secret: tuple[int, int] | None) -> None:
+    def wrapped(self, client: bool, octets: bytes, wrapping: Wrapping) -> None:
         """Octets that stand before the session, and are none of it."""
         reader = self.client if client else self.server
         reader.offset += len(octets)
-        self.emit(client, Kind.OPAQUE, self.phase, "", "", octets, len(octets), self.client_state, 0, secret, None, NOTHING, name)
+        if self.gate is not None and client and hides(octets):
+            self.judge_unread()
+        self.emit(client, Kind.OPAQUE, self.phase, "", "", octets, len(octets), self.client_state, 0,
+                  wrapping.secret if client else None, None, wrapping.details, sanitise(wrapping.note))
 
     def moved_on(self) -> None:
         """The client goes on: it has got the replies that may have been in a gap."""
@@ -372,7 +379,11 @@ class Session:
         return self.tell(pdu)
 
     def anomaly(self, name: str, detail: str, pdu: PDU | None = None) -> None:
-        """Tells a deviation."""
+        """Tells a deviation; that it is the wrong protocol, once."""
+        if name == "cross_protocol":
+            if self.crossed:
+                return
+            self.crossed = True
         self.observer.anomaly_found(Anomaly(CATALOGUE[name], pdu.number if pdu else None, detail, self.time), self)
 
     def anomalies(self, found: list[tuple[str, str]], pdu: PDU) -> None:

@@ -111,13 +111,14 @@ LAYERS = (
     ("live", "replay", "output", "console", "config", "diagram", "heap", "mail", "relaytest", "query",
      "tls"),
     ("host",),
-    ("pipeline", "gate", "mask", "lines", "shape"),
+    ("pipeline", "gate", "arrival", "mask", "lines", "shape"),
     ("protocols",),
     ("protocol", "newcomer", "recognition"),
     ("session", "reader", "run"),
     ("capture",),
     ("segment", "formats"),
-    ("framing", "machine", "verdict", "options", "hookspecs", "offers", "starttls", "keylog", "unsealing"),
+    ("framing", "machine", "verdict", "options", "hookspecs", "offers", "starttls", "keylog", "unsealing",
+     "wrapping"),
     ("pdu", "anomaly", "limits", "text", "errors"),
 )
 """What the page on architecture says, from the top down."""

@@ -6,20 +6,17 @@ The wall: no octet received in the clear is ever read as if it had come in TLS, 
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 from links import FakeLink
+from told import listener, replayed
 
-from inspector import hookimpl
 from inspector.capture.reader import read_all
 from inspector.capture.writer import CaptureWriter
 from inspector.gate import FlowGate
-from inspector.host import Hooks, Host
 from inspector.live.relay import GatedRelay
 from inspector.offers import weak
 from inspector.pdu import S2C, Address, Finding, Flow
-from inspector.pipeline import Pipeline
 from inspector.protocols.pop3.starttls import STLS
 from inspector.protocols.smtp.starttls import SMTP
 from inspector.segment import Opened, Segment
@@ -29,50 +26,12 @@ HELLO = b"\x16\x03\x01\x00\x05hello"
 SWITCHED = [Finding("tls", f"{leg} leg: TLSv1.3", {"leg": leg}) for leg in ("server", "client")]
 
 
-class Told:
-    """A plugin that writes down what is told."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    @hookimpl
-    def pdu_seen(self, pdu, session) -> None:
-        self.told.append(f"{pdu.direction} {pdu.kind} {pdu.phase} {pdu.verb} {pdu.status} {pdu.text}")
-
-    @hookimpl
-    def anomaly_found(self, anomaly, session) -> None:
-        self.told.append(f"{anomaly.severity} {anomaly.name}")
-
-    @hookimpl
-    def finding(self, finding, session) -> None:
-        self.told.append(f"{finding.event} {finding.summary}")
-
-    @hookimpl
-    def flow_closed(self, flow, reason) -> None:
-        self.told.append(reason)
-
-
-def listener() -> tuple[Told, Pipeline]:
-    host = Host(pytest.fail)
-    told = Told()
-    host.register("told", told)
-    return told, Pipeline(Hooks(host, lambda head: "a record"), alarm=pytest.fail)
-
-
-def replayed(capture: Path) -> list[str]:
-    """What a replay of a capture tells."""
-    told, pipeline = listener()
-    pipeline.take_all(list(read_all([str(capture)])))
-    pipeline.finish()
-    return told.told
-
-
 class Live:
     """A gated relay between two fake links; TLS begins at once when it may."""
 
     def __init__(self, protocol: str, policy: Policy, capture: CaptureWriter | None = None, holds: bool = False,
                  drops: bool = False) -> None:
-        told, pipeline = listener()
+        told, self.pipeline = listener()
         self.told = told.told
         self.links = FakeLink(), FakeLink()
         self.inner = FakeLink(), FakeLink()
@@ -83,7 +42,7 @@ class Live:
         self.breached = ""
         self.holds, self.drops = holds, drops
         flow = Flow(1, Address("127.0.0.1", 40001), Address("127.0.0.1", 24110), 1_790_000_000_000_000, protocol)
-        self.relay = GatedRelay(pipeline.open(flow), *self.links, capture, False, lambda relay: None, None, policy, False,
+        self.relay = GatedRelay(self.pipeline.open(flow), *self.links, capture, False, lambda relay: None, None, policy, False,
                                 self.begin)
 
     def begin(self, relay: GatedRelay, gate: FlowGate) -> None:
@@ -209,7 +168,7 @@ def test_what_is_done_in_the_servers_place_is_not_the_servers(policy: Policy, wo
     """It is told once, and taken for no downgrade; replay tells the same."""
     capture = CaptureWriter(str(tmp_path / "c.pcapng"), alarm=pytest.fail)
     live = Live("smtp", policy, capture, holds=True)
-    live.relay.inspector.session.offers.withdrawn(Address("127.0.0.1", 24110), True)  # in an earlier session
+    live.pipeline.offers.withdrawn(Address("127.0.0.1", 24110), True)  # in an earlier session
     live.play(b"S220 mx\r\n", b"CEHLO a\r\n", b"S250-mx\r\n250 STARTTLS\r\n", b"CSTARTTLS\r\n")
     live.relay.stop()
     capture.close()

@@ -271,7 +271,7 @@ class Service:
             self._settled(handshakes)
             self._insecure(relay, failure, route, not failure.client)
 
-        handshakes = self._handshakes(route, client, server, done, failed)
+        handshakes = self._handshakes(route, client, server, done, failed, relay.inspector.behind)
         self._switching[relay] = handshakes
         # What either side says from here on is its TLS, or breaks it: nobody but TLS reads it.
         client.pause()
@@ -285,10 +285,11 @@ class Service:
             return None
         return SealedCapture(self.capture, relay.inspector.flow, client, keylog, now())
 
-    def _handshakes(self, route: Route, client: Link, server: Link, done: Done, failed: Callable[[Failed], None]) -> Handshakes:
-        """Those of a session, within the time that they have."""
+    def _handshakes(self, route: Route, client: Link, server: Link, done: Done, failed: Callable[[Failed], None],
+                    behind: str = "") -> Handshakes:
+        """Those of a session, within the time that they have; `behind`: the server to which a proxy was asked to go, if any."""
         assert self._interception is not None
-        handshakes = Handshakes(self._interception, Address(route.host, route.port), client, server, done, failed)
+        handshakes = Handshakes(self._interception, Address(behind or route.host, route.port), client, server, done, failed)
         seconds = self.settings.connect_timeout
         self._securing[handshakes] = self.reactor.callLater(seconds, handshakes.give_up, f"no handshake within {seconds:g} s")
         return handshakes

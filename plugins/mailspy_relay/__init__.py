@@ -37,7 +37,8 @@ BLIND: Final = b"421 4.7.0 mailspy: this session can no longer be read, and rela
 """What the client gets where recipients could pass unread."""
 HIDING: Final = b"421 4.7.0 mailspy: a recipient is hidden in this line, and relaying is restricted\r\n"
 """What the client gets who sends a line that is two to some servers."""
-MAIL: Final = frozenset({"smtp", "lmtp"})
+MAIL: Final = frozenset({"smtp", "lmtp", ""})
+"""Sessions that may be of mail: those too of which nobody knows what they are."""
 BELOW: Final = "'.example' for all below it"
 JUDGING: Final = frozenset({"judge_pdu"})
 """What is left out where nothing is enforced: without a judge nothing that crosses is held."""
@@ -87,7 +88,8 @@ class RelayPlugin:
         if pdu.direction is not Direction.CLIENT_TO_SERVER or session.flow.protocol not in MAIL:
             return None
         if pdu.kind is Kind.OPAQUE:
-            return None if session.tls and not session.unveiled else Close(BLIND)
+            read = bool(pdu.details)  # a header before the session
+            return None if read or (session.tls and not session.unveiled) else Close(BLIND)
         if pdu.kind is not Kind.BODY and hidden(pdu.raw):
             return Close(HIDING)
         if pdu.kind is not Kind.COMMAND or not begins(pdu.raw):

@@ -1,0 +1,215 @@
+"""The first octets of a flow, live or in a capture of our own: what stands before the session, and which protocol it is.
+
+Rules.  Nothing waits for what is not known: a server's first line names the protocol, or a client's first command that only one
+has; the client's first line may refute a greeting that several protocols have.  What tells nothing goes on, and judges are asked
+first.  A header in front of the session (`wrapping`) is taken off once it is whole.  What is decided depends on the octets and on
+their order alone, so that replay decides the same.
+
+Knows first words and headers.  Must not know sessions, gates or clocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from inspector.mask import masked_lines
+from inspector.pdu import stars
+from inspector.recognition import (
+    LOOKED_AT,
+    NOT_MAIL,
+    SMTP_FAMILY,
+    commanded,
+    first_line,
+    foreign,
+    greeted,
+    may_command,
+    speaks_ftp,
+)
+from inspector.wrapping import Heads, Wrapping, begun, passable, secrets, unwrapped
+
+PREAUTH: Final = b"* PREAUTH"
+"""How an IMAP server greets a client that need not log in (RFC 9051 §7.1.4)."""
+UNSEEN: Final = "TLS from the first octet, passed on unseen; --listen and --upstream with pop3s:// or smtps:// look into it"
+
+Piece = tuple[bool, bytes, int]
+"""Whether the client has sent them, octets, and when."""
+
+
+class Arrival:
+    """A flow until it is known what it is."""
+
+    __slots__ = ("_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_spoken", "asked", "client", "lapsed",
+                 "refutable", "scheme", "server", "waiting", "wrapping")
+
+    def __init__(self, scheme: str, plugins: Sequence[tuple[bytes, str]], most: int) -> None:
+        """`scheme`: the protocol that was given; `plugins`: greetings of protocols that nobody else knows; `most`: octets that
+        wait."""
+        self.scheme = scheme
+        self._plugins = plugins
+        self._most = most
+        self._looked_at = min(LOOKED_AT, most)
+        self.client = b""
+        self.server = b""
+        """The first octets of both sides; without what wraps the session, when that is known."""
+        self.waiting: list[Piece] = []
+        """What no session has read yet."""
+        self.wrapping: Wrapping | None = None
+        self._heads: Heads | None = None
+        self._opening = True
+        """A header may stand before the session, and is not whole yet."""
+        self._spoken = False
+        """The server has spoken first: only a header that is not answered can come."""
+        self.asked = False
+        """The judges were asked about what passes unread."""
+        self._greeted = False
+        """It was asked what is odd about the greeting."""
+        self.refutable = False
+        """The greeting is that of several protocols."""
+        self.lapsed = False
+        """It has taken too long: whatever comes may leave."""
+
+    def take(self, client: bool, data: bytes, time: int) -> None:
+        """Octets have come."""
+        self.waiting.append((client, data, time))
+        most = self._most if self._opening else LOOKED_AT
+        if client:
+            if len(self.client) < most:
+                self.client += data
+        elif len(self.server) < most:
+            self.server += data
+        if self._opening:
+            self._unwrap(client)
+
+    def _unwrap(self, client: bool) -> None:
+        octets = self.client
+        if not client and not begun(octets):
+            # The server does not wait for a header.  Empty lines that came before are no beginning of one.
+            self._spoken = True
+            self._opening = not octets or bool(octets.strip(b"\r\n"))
+        if not octets or not self._opening:
+            return
+        found = unwrapped(octets[:self._most], self.server[:self._most], self._spoken)
+        self._opening = found is True and len(octets) < self._most and len(self.server) < self._most
+        if isinstance(found, Wrapping):
+            self.wrapping, self._heads = found, Heads(found)
+            self.client, self.server = octets[found.client:], self.server[found.server:]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be learnt, once there is a session."""
+        return not (self._opening or self.refutable or self._greeting_due)
+
+    @property
+    def _greeting_due(self) -> bool:
+        return not self.greeting and len(self.client) < self._looked_at
+
+    @property
+    def greeting(self) -> bytes:
+        """The server's first line, or its first octets where they are none; nothing while that goes on."""
+        return first_line(self.server, tuple(word for word, _ in self._plugins)) if self.server else b""
+
+    @property
+    def _may_speak(self) -> bool:
+        """Whether what the server has said is its own, not the answer to a header."""
+        return not self._opening or self._spoken or self.client.startswith((b"P", b"\r"))
+
+    def name(self) -> str:
+        """The protocol: its name, `NOT_MAIL`, or nothing while that is not known."""
+        spoken = bool(self.client) and not self._opening
+        if spoken and self.scheme:
+            return self.scheme
+        line = self.greeting if self._may_speak else b""
+        if line:
+            return self._by_greeting(line)
+        tells_nothing = NOT_MAIL if len(self.client) >= self._looked_at else ""
+        return commanded(self.client[:self._looked_at]) or tells_nothing if spoken else ""
+
+    def _by_greeting(self, line: bytes) -> str:
+        name, scheme = greeted(line), self.scheme
+        if scheme and (name == NOT_MAIL or {name, scheme} <= {*SMTP_FAMILY}):
+            return scheme
+        if name == NOT_MAIL:
+            name = next((protocol for word, protocol in self._plugins if word and line.startswith(word)), NOT_MAIL)
+        self.refutable = name in SMTP_FAMILY
+        return (commanded(self.client[:self._looked_at]) if self.refutable else "") or name
+
+    def refuted(self) -> bool:
+        """Whether the client's first line shows that the greeting was not SMTP's."""
+        octets = self.client[:self._looked_at]
+        if not self.refutable or self._opening or not (b"\n" in octets or len(octets) == self._looked_at):
+            return False
+        self.refutable = False
+        return speaks_ftp(self.server, octets)
+
+    def odd(self) -> str:
+        """What is odd about a greeting where the protocol was given, once; nothing where it fits."""
+        line, scheme = self.greeting if self.scheme and not self._greeted and self._may_speak else b"", self.scheme
+        if not line:
+            return ""
+        name, self._greeted = greeted(line), True
+        if name in (NOT_MAIL, scheme) or {name, scheme} <= {*SMTP_FAMILY}:
+            return ""
+        return f"the server greets as {name.upper()} does, where {scheme.upper()} is due" + (
+            ", and mailspy does not read that" if name == "imap" else "")
+
+    def unread(self) -> str:
+        """Why nobody reads the flow."""
+        if greeted(self.greeting) == "imap":
+            return "the server greets as IMAP does; mailspy does not read that"
+        # Of the server no more than one octet is certain to be here, however it was cut.
+        other = foreign(self.client[:self._looked_at], b"")
+        if other == "TLS" or self.server[:1] == b"\x16":
+            return UNSEEN
+        return f"this is {other}" if other else "neither the port nor the greeting tells it; see --protocol"
+
+    def pieces(self) -> list[tuple[bool, bytes, int, bool]]:
+        """Takes what a session can read by now, in order: who, octets, when, and whether they are a header."""
+        waiting, self.waiting = self.waiting, []
+        found = []
+        for client, data, time in waiting:
+            if self._opening and (client or not self._may_speak):
+                self.waiting.append((client, data, time))
+                continue
+            head, rest = self._heads.take(client, data) if self._heads is not None else (b"", data)
+            if head:
+                found.append((client, head, time, True))
+            if rest:
+                found.append((client, rest, time, False))
+        return found
+
+    def close(self) -> None:
+        """Nothing more comes: whatever waits is the session's."""
+        self._opening = self.refutable = False
+
+    def free(self, client: bool, strict: bool) -> int:
+        """How many octets of a side may leave though no session has read them; `strict`: lines leave as a whole."""
+        head = 0
+        if self.wrapping is not None:
+            head = self.wrapping.client if client else self.wrapping.server
+        octets = self.client if client else self.server
+        if not strict or self.lapsed:
+            return sum(len(data) for sender, data, _ in self.waiting if sender is client)
+        if self._opening:
+            return passable(octets, self.server) if client else 0 if self._may_speak else len(octets)
+        end = octets.rfind(b"\n") + 1
+        if client:
+            return head + (end if may_command(octets[end:]) else len(octets))
+        return head if not self.greeting else head + len(octets)
+
+    @property
+    def passes(self) -> bool:
+        """Whether octets of the client pass that tell nothing: judges are to be asked."""
+        if self._opening:
+            return self.lapsed
+        end = self.client.rfind(b"\n") + 1
+        return self.lapsed or bool(end) or (bool(self.client) and not may_command(self.client))
+
+    def masked(self, size: int) -> bytes:
+        """The last octets of the client, their secrets masked."""
+        octets = b"".join(data for client, data, _ in self.waiting if client)
+        hidden = masked_lines(octets)
+        if self._opening or self.wrapping is not None:
+            for first, last in secrets(octets, b"".join(data for client, data, _ in self.waiting if not client)):
+                hidden = hidden[:first] + stars(len(hidden[first:last])) + hidden[last:]
+        return hidden[-size:] if size else b""
