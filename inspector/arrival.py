@@ -26,7 +26,7 @@ from inspector.recognition import (
     may_command,
     speaks_ftp,
 )
-from inspector.wrapping import Heads, Wrapping, begun, passable, secrets, unwrapped
+from inspector.wrapping import Heads, Wrapping, begun, passable, secrets, unfinished, unwrapped
 
 PREAUTH: Final = b"* PREAUTH"
 """How an IMAP server greets a client that need not log in (RFC 9051 §7.1.4)."""
@@ -91,9 +91,14 @@ class Arrival:
             return
         found = unwrapped(octets[:self._most], self.server[:self._most], self._spoken)
         self._opening = found is True and len(octets) < self._most and len(self.server) < self._most
+        if not self._opening and not isinstance(found, Wrapping):
+            found = unfinished(octets, self.server) or False
+        self._take_off(found)
+
+    def _take_off(self, found: Wrapping | bool | None) -> None:
         if isinstance(found, Wrapping):
             self.wrapping, self._heads = found, Heads(found)
-            self.client, self.server = octets[found.client:], self.server[found.server:]
+            self.client, self.server = self.client[found.client:], self.server[found.server:]
 
     @property
     def over(self) -> bool:
@@ -180,6 +185,8 @@ class Arrival:
 
     def close(self) -> None:
         """Nothing more comes: whatever waits is the session's."""
+        if self._opening:
+            self._take_off(unfinished(self.client, self.server))
         self._opening = self.refutable = False
 
     def free(self, client: bool, strict: bool) -> int:

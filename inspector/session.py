@@ -94,7 +94,7 @@ class Gate(Protocol):
 class Veil:
     """What TLS hides of a session, and what came before it."""
 
-    __slots__ = ("agreed", "asked", "client", "edited", "failed", "legs", "offered", "server")
+    __slots__ = ("agreed", "asked", "client", "crossed", "edited", "failed", "legs", "offered", "server")
 
     def __init__(self) -> None:
         self.client = -1
@@ -112,13 +112,15 @@ class Veil:
         """Which legs are in TLS, as the live proxy has told."""
         self.offered: frozenset[str] | None = None
         """What the server has said before TLS that it can do."""
+        self.crossed = False
+        """It is told that somebody speaks another protocol."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "crossed", "doubtful", "flow", "gate", "hidden",
+    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden",
                  "instead", "joined", "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening",
                  "pending", "seen", "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
 
@@ -159,8 +161,6 @@ class Session:
         self.instead: bytes | None = None
         """What a judge has put in the place of the line in hand, which is read next."""
         self._cut = self._early = False
-        self.crossed = False
-        """It is told that somebody speaks another protocol."""
         self._veil = Veil()
         self.lacking = False
         """Octets of the body in hand are missing."""
@@ -381,9 +381,9 @@ class Session:
     def anomaly(self, name: str, detail: str, pdu: PDU | None = None) -> None:
         """Tells a deviation; that it is the wrong protocol, once."""
         if name == "cross_protocol":
-            if self.crossed:
+            if self._veil.crossed:
                 return
-            self.crossed = True
+            self._veil.crossed = True
         self.observer.anomaly_found(Anomaly(CATALOGUE[name], pdu.number if pdu else None, detail, self.time), self)
 
     def anomalies(self, found: list[tuple[str, str]], pdu: PDU) -> None:

@@ -109,7 +109,23 @@ def secrets(client: bytes, server: bytes) -> list[tuple[int, int]]:
         name = 3 + client[1]
         password = name + 2 + client[name] if len(client) > name else len(client)
         return [(password, password + client[password - 1])] if len(client) > password else []
-    return [match.span(1) for match in _LOGIN.finditer(client)] if client.startswith(b"CONNECT ") else []
+    match = _CONNECT.match(client)
+    if match is None:
+        return []
+    fields = _FIELDS.match(client, match.end())
+    assert fields is not None
+    whole = b"\n" not in client[fields.end():]
+    return [found.span(1) for found in _LOGIN.finditer(client, 0, len(client) if whole else fields.end())]
+
+
+def unfinished(client: bytes, server: bytes) -> Wrapping | None:
+    """What has come of a header that holds a password, where the rest of it does not come, or no session follows."""
+    spans = secrets(client, server)
+    if not spans:
+        return None
+    first, last = spans[-1]
+    last = min(last, len(client))
+    return Wrapping(last, 0, 0, "CONNECT" if client.startswith(b"C") else "SOCKS5", (first, last))
 
 
 def hides(header: bytes) -> bool:
