@@ -99,7 +99,7 @@ CATALOGUE: Final = _catalogue(
     AnomalyType("clear_after_starttls", _I, "RFC 3207 §4, RFC 2595 §4",
                 "The client goes on in the clear after STARTTLS or STLS: the traffic was decrypted, or there is no TLS at all."),
     AnomalyType("starttls_refused", _M, "RFC 3207 §4, RFC 2595 §4",
-                "The server has refused STARTTLS or STLS; a client that goes on does so in the clear."),
+                "The server has not agreed to STARTTLS or STLS, as 220 or +OK does; a client that goes on does so in the clear."),
     AnomalyType("starttls_withdrawn", _H, "RFC 3207 §6, RFC 8314 §5.1",
                 "A server that has offered STARTTLS or STLS before offers it no more: perhaps somebody strips it."),
     AnomalyType("capabilities_differ", _L, "RFC 3207 §4.2, RFC 2595 §4",

@@ -19,6 +19,7 @@ from inspector.recognition import (
     LOOKED_AT,
     NOT_MAIL,
     SMTP_FAMILY,
+    blank,
     commanded,
     first_line,
     foreign,
@@ -195,22 +196,26 @@ class Arrival:
         if self.wrapping is not None:
             head = self.wrapping.client if client else self.wrapping.server
         octets = self.client if client else self.server
-        if not strict or self.lapsed:
+        if not strict:
             return sum(len(data) for sender, data, _ in self.waiting if sender is client)
-        if self._opening:
-            return passable(octets, self.server) if client else 0 if self._may_speak else len(octets)
+        if not client:
+            own = self._may_speak and not self.greeting
+            return head + (0 if own and not self.lapsed else len(octets))
         end = octets.rfind(b"\n") + 1
-        if client:
-            return head + (end if may_command(octets[end:]) else len(octets))
-        return head if not self.greeting else head + len(octets)
+        if self._opening and not self.lapsed:
+            return passable(octets, self.server)
+        return head + (end if self._may_command(octets[end:]) else len(octets))
+
+    def _may_command(self, begun: bytes) -> bool:
+        """Whether the rest of the client's line is to be waited for: it may be a command, which judges see whole."""
+        return may_command(begun) and not (self.lapsed and blank(begun))
 
     @property
     def passes(self) -> bool:
         """Whether octets of the client pass that tell nothing: judges are to be asked."""
         if self._opening:
             return self.lapsed
-        end = self.client.rfind(b"\n") + 1
-        return self.lapsed or bool(end) or (bool(self.client) and not may_command(self.client))
+        return self.lapsed or b"\n" in self.client or (bool(self.client) and not may_command(self.client))
 
     def masked(self, size: int) -> bytes:
         """The last octets of the client, their secrets masked."""

@@ -21,12 +21,22 @@ from inspector.starttls import HIDE, PASS, REFUSE, SERVE, Policy, StartTls
 from inspector.verdict import Answer, Close, Forward, Replace, Verdict
 
 _LINES: Final = frozenset({Kind.GREETING, Kind.COMMAND, Kind.REPLY, Kind.CONTINUATION, Kind.SASL_RESPONSE})
-_HELLO: Final = b"\x16"
-"""The first octet of a TLS handshake."""
+_HELLO: Final = b"\x16\x03"
+"""How a TLS handshake begins."""
 _STANCES: Final = {SERVE: "offers {} in the server's place", HIDE: "hides {}, which the client is to believe there is not",
                    REFUSE: "refuses {} in the server's place"}
 """What is told of a session in which the server is not asked for TLS."""
 
+
+Held = tuple[bool, int, int, str]
+"""Of octets that are held: whether they are the client's, where they begin in its stream, how many they are, and why."""
+TLS_WAITS: Final = "TLS with the server is not there yet"
+HELLO_WAITS: Final = "the client begins TLS, and no reply says whether the server does"
+HALF_HEADER: Final = "it is not known yet what they begin"
+HALF_GREETING: Final = "the greeting has no line end yet, and judges see lines whole"
+BODY_WAITS: Final = "they may be the end of a message, which judges see whole"
+LISTING: Final = "the reply is not whole yet"
+HALF_LINE: Final = "the line has no end yet, and judges see lines whole"
 
 LONGEST_COMMAND: Final = 512
 """Octets of a line that may be the command that begins TLS (RFC 5321 §4.5.3.1.4)."""
@@ -162,7 +172,8 @@ class FlowGate:
         if waits and ((not reader.long_head and len(reader.buffer) <= LONGEST_COMMAND)
                       or (client and starttls is not None and starttls.may_begin(reader.half_read))):
             return reader.safe
-        return reader.position - reader.held_size
+        follows = self.policy.answer is None and not (self.policy.seen and self._asked(session))
+        return reader.position if follows else reader.position - reader.held_size
 
     def _in_list(self, session: Session, starttls: StartTls) -> bool:
         """Whether a list of capabilities is being read, which is changed as a whole."""
@@ -272,7 +283,7 @@ class FlowGate:
         if not self.policy.seen or session is None or not session.client.held or not self._asked(session):
             return b""
         reader = session.client
-        if not (self.hello or reader.held[0][1][:1] == _HELLO) or len(self.hello) + reader.held_size > session.limits.held:
+        if not (self.hello or reader.held[0][1][:1] == _HELLO[:1]) or len(self.hello) + reader.held_size > session.limits.held:
             return b""
         held = reader.waiting
         reader.held.clear()
@@ -292,6 +303,49 @@ class FlowGate:
         if not self.hello or self._agreed or session is None or session.client.paused:
             return b""
         hello, self.hello = self.hello, b""
+        return hello
+
+    def holding(self) -> list[Held]:
+        """What is held back, by whom it was sent, where it begins, how much it is, and why."""
+        found = []
+        session, agreed = self.session, self._agreed
+        for client, lane in ((True, self._client), (False, self._server)):
+            octets = len(lane.held) + (len(self.hello) if client else 0)
+            if octets:
+                reason = TLS_WAITS if agreed else self._reason(session, client)
+                found.append((client, lane.base, octets, reason))
+        return found
+
+    def _reason(self, session: Session | None, client: bool) -> str:
+        if client and self.hello:
+            return HELLO_WAITS
+        if session is None:
+            return HALF_HEADER if client else HALF_GREETING
+        reader = session.client if client else session.server
+        if reader.held_size:
+            waits = next((exchange.verb for exchange in session.pending), "")
+            return f"they came before the reply to {waits or 'a command'}, which tells how to read them"
+        if reader.in_body:
+            return BODY_WAITS
+        return LISTING if not client and session.server.offset > self._server.base else HALF_LINE
+
+    def lapse(self) -> bool:
+        """It has taken long: what waits for what it is goes on, and judges are asked first; TLS that nobody has agreed on, and
+        that no judge can read, ends the flow.  True where something changes."""
+        arrival, session = self.arrival, self.session
+        if self.closing is not None or self._agreed:
+            return False
+        if arrival is not None and arrival.waiting and not arrival.lapsed:
+            arrival.lapsed = True
+            return True
+        if session is not None and self._judged and session.client.half_read[:2] == _HELLO:
+            self.closing = Close()
+        return self.closing is not None
+
+    def pass_hello(self) -> bytes:
+        """Nobody says whether TLS begins: it is not ours to begin any more.  Gives what the client has sent of it."""
+        hello, self.hello = self.hello, b""
+        self.policy, self.starttls = PASS, None
         return hello
 
     def _asked(self, session: Session) -> bool:

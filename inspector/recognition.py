@@ -183,6 +183,11 @@ def may_command(octets: bytes) -> bool:
     return any(word.startswith(verb) or verb.startswith(word) for verb in _VERBS)
 
 
+def blank(octets: bytes) -> bool:
+    """Whether there is nothing in a line but what some servers pass over."""
+    return not octets.lstrip(_BEFORE)
+
+
 def speaks_ftp(greeting: bytes, octets: bytes) -> bool:
     """Whether the client's first line refutes that a server's `220` was SMTP's."""
     return not _NAMES_SMTP.search(greeting) and bool(_FTP.match(octets))

@@ -562,11 +562,18 @@ class Session:
         if self.offers is not None and not self._veil.edited and self.offers.withdrawn(self.flow.server, offered):
             self.anomaly("starttls_withdrawn", f"{self.flow.server} has offered {starttls.verb} before", pdu)
 
-    def refused_tls(self) -> None:
-        """The server has said no."""
+    def answered_tls(self, agreed: bool, odd: str = "") -> None:
+        """The server has answered the command that begins TLS; `odd`: its status, where that is good and agrees to nothing."""
+        if agreed:
+            self.start_tls()
+            self.client.resume()
+            return
         verb = self.starttls.verb if self.starttls is not None else ""
-        if not self._veil.edited:
-            self.anomaly("starttls_refused", f"{verb} was {'offered and ' if verb in (self._veil.offered or ()) else ''}refused")
+        offered = "offered and " if verb in (self._veil.offered or ()) else ""
+        if odd:
+            self.anomaly("starttls_refused", f"{odd} agrees to no TLS: {verb} was {offered}not accepted")
+        elif not self._veil.edited:
+            self.anomaly("starttls_refused", f"{verb} was {offered}refused")
         self.release_client()
 
     def start_tls(self) -> None:
@@ -607,6 +614,8 @@ class Session:
                 self._injected(finding.fields)
             elif finding.event == "tls":
                 self._leg(finding.fields)
+            elif finding.event == "tls_passed":
+                self.give_up()
 
     def _injected(self, fields: Mapping[str, object]) -> None:
         """Where mailspy itself has asked the server for TLS, which no PDU shows."""

@@ -39,6 +39,8 @@ class StartTls:
     """What a server says to the command."""
     positive: bytes
     """How a good reply begins."""
+    agrees: bytes
+    """How the one reply begins after which TLS begins."""
     opening: bytes = b""
     """What a client says before the command; empty where the greeting is enough."""
     last: Callable[[bytes], bool] = lambda line: True

@@ -14,7 +14,7 @@ from inspector.pdu import Finding
 
 PREFIX: Final = b"mailspy-note "
 """How the comment begins; a JSON object follows."""
-EVENTS: Final = frozenset({"tls", "tls_failed", "tls_edit", "tls_policy", "tls_truncated"})
+EVENTS: Final = frozenset({"tls", "tls_failed", "tls_edit", "tls_passed", "tls_policy", "tls_truncated"})
 """The findings that are noted; a capture can tell no others."""
 LONGEST: Final = 65_000
 """Octets of a comment in pcapng, about."""

@@ -9,9 +9,9 @@ Knows links, the inspector of its flow and the capture.  Must not know sockets, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from inspector.gate import FlowGate
+from inspector.gate import FlowGate, Held
 from inspector.live.clock import now
 from inspector.pdu import C2S, S2C, Direction, Finding, Flow
 from inspector.starttls import PASS, Policy
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from inspector.live.link import Link
     from inspector.live.outbox import Outbox
     from inspector.pipeline import Inspector
+
+
+NO_REPLY: Final = "the client begins TLS, and no reply has come that agrees to it"
+UNASKED: Final = "the client begins TLS, which nobody has agreed to and no judge can read; the session is ended"
+NOT_KNOWN: Final = "its first octets do not tell what it is, and nothing follows: they pass unread"
 
 
 class Recorder(Protocol):
@@ -320,6 +325,37 @@ class GatedRelay(Relay):
         self.start()
         if server is not None:
             server.resume()
+
+    def holding(self) -> list[Held]:
+        """What is held back."""
+        return self._gate.holding() if self._gate is not None and not self._over else []
+
+    def lapse(self) -> str:
+        """It has taken long: what waits for what it is goes on, or the flow ends.  Gives a word why, where something does."""
+        gate = self._gate
+        if gate is None or self._over:
+            return ""
+        if gate.hello and not gate.agreed:
+            return self._pass_hello(gate)
+        if not gate.lapse():
+            return ""
+        ends = gate.closing is not None
+        self.received(True, b"")
+        return UNASKED if ends else NOT_KNOWN
+
+    def _pass_hello(self, gate: FlowGate) -> str:
+        """The client has begun TLS, and nobody has said whether the server will."""
+        if gate.policy.answer is not None:
+            finding = Finding("tls_failed", f"client leg: {NO_REPLY}", {
+                "leg": "client", "reason": NO_REPLY, "alert": False, "farewell": "", "problems": [], "injected": 0,
+                "severity": "high"}, "high")
+            self.abandon([finding])
+            return f"{NO_REPLY}; the session is ended"
+        hello = gate.pass_hello()
+        self.note([Finding("tls_passed", f"client leg: {NO_REPLY}; what follows passes unread", {
+            "leg": "client", "reason": NO_REPLY, "severity": "medium"}, "medium")])
+        self.received(True, hello)
+        return f"{NO_REPLY}; what follows passes unread"
 
     def _waits(self) -> bool:
         """Whether octets of the client wait for a reply."""

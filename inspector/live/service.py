@@ -27,6 +27,7 @@ from inspector.live.outbox import Outbox
 from inspector.live.relay import GatedRelay, Relay
 from inspector.live.sealed import SealedCapture
 from inspector.live.secure import SecureLink
+from inspector.live.watchman import Watchman
 from inspector.pdu import Address, Finding, Flow
 from inspector.starttls import HIDE, PASS, Mode, Policy
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from inspector.capture.writer import CaptureWriter
     from inspector.gate import FlowGate
     from inspector.output import Outputs
-    from inspector.pipeline import Pipeline
+    from inspector.pipeline import Inspector, Pipeline
 
 TICK: Final = 0.1
 """Seconds between two looks at connections on their way, and two flushes of what plugins have written."""
@@ -133,6 +134,7 @@ class Service:
         plane.alarm = self._fault
         self._judging = bool(getattr(pipeline.observer, "judging", False))
         self._names = Names(reactor)
+        self._watchman = Watchman(notice)
         self._starving = False
         self._starved_last: float | None = None
         self._stopping = False
@@ -170,6 +172,7 @@ class Service:
             self._stepped = True
             self.notice(f"the wall clock was moved by {moved / 1e6:+.1f} s; time stamps go on from the clock as it was at the "
                         "start")
+        self._watchman.round(seconds)
         self._next_tick = self.reactor.callLater(TICK, self._tick)
 
     def _fault(self, error: Exception) -> None:
@@ -214,11 +217,16 @@ class Service:
         flow = Flow(self.flows, link.peer, address, now(), route.protocol, secure=secure, sealed=sealed)
         inspector = self.pipeline.open(flow)
         if server is not None and (self._judging or route.policy != PASS):
-            relay: Relay = GatedRelay(inspector, link, server, self.capture, self.keep_secrets, self._over, self._outbox,
-                                      route.policy, self._judging, lambda this, gate: self._begin_tls(this, gate, route))
+            relay: Relay = self._gated(inspector, link, server, route)
         else:
             relay = Relay(inspector, link, server, self.capture, self.keep_secrets, self._over, self._outbox)
         self._relays.add(relay)
+        return relay
+
+    def _gated(self, inspector: Inspector, link: Link, server: Link, route: Route) -> GatedRelay:
+        relay = GatedRelay(inspector, link, server, self.capture, self.keep_secrets, self._over, self._outbox, route.policy,
+                           self._judging, lambda this, gate: self._begin_tls(this, gate, route))
+        self._watchman.watch(relay)
         return relay
 
     # TLS
@@ -308,6 +316,8 @@ class Service:
 
     def _over(self, relay: Relay) -> None:
         self._relays.discard(relay)
+        if isinstance(relay, GatedRelay):
+            self._watchman.forget(relay)
         if self._switching and (handshakes := self._switching.pop(relay, None)) is not None:
             handshakes.cancel()
             self._settled(handshakes)
@@ -378,6 +388,7 @@ class Service:
         if self._next_tick is not None and self._next_tick.active():
             self._next_tick.cancel()
         self.plane.close()
+        self._watchman.close()
         if self.capture is not None:
             self.capture.close()
         if self.outputs is not None:

@@ -63,7 +63,8 @@ class Upgrade:
         return b""
 
     def _answered(self, reply: bytes) -> None:
-        if not reply.startswith(self._starttls.positive):
+        asked = self._asked == self._starttls.verb
+        if not reply.startswith(self._starttls.agrees if asked else self._starttls.positive):
             shown = sanitise(reply.decode("utf-8", "replace").strip())[:200]
             self._finish(f"the server has no TLS for us: to {self._asked} it says: {shown}; "
                          "--upstream SCHEME+plain://… does without")

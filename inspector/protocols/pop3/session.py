@@ -266,11 +266,7 @@ class Pop3Session(Session):
         elif verb == "UTF8":
             self.utf8 = self.utf8 or outcome is OK
         elif verb == "STLS":
-            if outcome is OK:
-                self.start_tls()
-                self.client.resume()
-            else:
-                self.refused_tls()
+            self.answered_tls(outcome is OK)
         elif verb == "AUTH":
             self._asking = False
             self.release_tainted()

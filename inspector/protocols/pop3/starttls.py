@@ -29,4 +29,4 @@ def edited(listing: bytes, offered: bool) -> bytes:
 
 
 STLS: Final = StartTls("STLS", frozenset({"CAPA"}), Kind.BODY, b"+OK Begin TLS negotiation\r\n",
-                       b"-ERR [SYS/TEMP] TLS not available\r\n", b"+OK", capabilities=capabilities, edited=edited)
+                       b"-ERR [SYS/TEMP] TLS not available\r\n", b"+OK", b"+OK", capabilities=capabilities, edited=edited)

@@ -32,6 +32,8 @@ from inspector.protocols.smtp.replies import ANSWERS
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 
+AGREED: Final = "220"
+"""The one reply to STARTTLS after which TLS begins (RFC 3207 §4)."""
 _MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 
 
@@ -317,6 +319,8 @@ class SmtpSession(Session):
         exchange = pending[place]
         verb, command, transaction = exchange.verb, exchange.command, exchange.transaction
         challenge = outcome is MORE and verb == "AUTH"
+        if outcome is OK and verb == "STARTTLS" and status != AGREED:
+            outcome = FAILED
         kind = Kind.GREETING if command is None else Kind.CONTINUATION if challenge else Kind.REPLY
         pdu = self.draft(False, kind, exchange.phase, "" if command is None else phases.SHOWN.get(verb, verb), status, raw,
                          size, "", transaction.number if transaction is not None else 0, None, command, reading.details,
@@ -497,11 +501,7 @@ class SmtpSession(Session):
 
     def _starttls_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         self._reset_answered(exchange, outcome, status)
-        if outcome is OK:
-            self.start_tls()
-            self.client.resume()
-        else:
-            self.refused_tls()
+        self.answered_tls(outcome is OK, status if outcome is FAILED and status[:1] == "2" else "")
 
     def _auth_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         self._asking = outcome is MORE

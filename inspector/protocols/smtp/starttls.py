@@ -38,7 +38,7 @@ def edited(reply: bytes, offered: bool) -> bytes:
 
 def _made(hello: bytes) -> StartTls:
     return StartTls("STARTTLS", frozenset({"EHLO", "LHLO"}), Kind.REPLY, b"220 2.0.0 Ready to start TLS\r\n",
-                    b"454 4.7.0 TLS not available\r\n", b"2", hello + b" [127.0.0.1]\r\n", last, capabilities, edited)
+                    b"454 4.7.0 TLS not available\r\n", b"2", b"220", hello + b" [127.0.0.1]\r\n", last, capabilities, edited)
 
 
 SMTP: Final = _made(b"EHLO")
