@@ -36,7 +36,7 @@ from inspector.pdu import (
 )
 from inspector.reader import Reader
 from inspector.text import sanitise
-from inspector.wrapping import Wrapping, hides
+from inspector.wrapping import HEADER, Wrapping, hides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +49,8 @@ _SERVER_HELLO: Final = re.compile(r" ServerHello (TLS 1\.\d|SSL 3\.0)")
 """How a record is described that says which version it is."""
 MAIL_ALPN: Final = frozenset({"smtp", "lmtp", "pop3", "imap", "managesieve"})
 """What a client of mail may ask for (RFC 7301); anything else is an attack across protocols, or a mistake."""
+HEADER_LINES: Final = 16
+"""Lines of a header to which replies are awaited."""
 REPLIES_KEPT: Final = 1_000
 """Replies that an exchange keeps: an endless SASL dialogue must not fill the memory.  Past it only the last is kept."""
 
@@ -217,8 +219,15 @@ class Session:
         reader.offset += len(octets)
         if self.gate is not None and client and hides(octets):
             self.judge_unread()
-        self.emit(client, Kind.OPAQUE, self.phase, "", "", octets, len(octets), self.client_state, 0,
-                  wrapping.secret if client else None, None, wrapping.details, sanitise(wrapping.note))
+        pdu = self.emit(client, Kind.OPAQUE, self.phase, "", "", octets, len(octets), self.client_state, 0,
+                        wrapping.secret if client else None, None, wrapping.details, sanitise(wrapping.note))
+        # A server that does not know such a header answers its lines.
+        self.pending += [Exchange(HEADER, self.phase, self.client_state, None, pdu)
+                         for _ in range(min(wrapping.lines, HEADER_LINES))]
+
+    def knows_header(self) -> None:
+        """The reply in hand is none to lines of a header: the server knows it, and has read no lines."""
+        self.pending = [exchange for exchange in self.pending if exchange.verb != HEADER]
 
     def moved_on(self) -> None:
         """The client goes on: it has got the replies that may have been in a gap."""
@@ -262,7 +271,7 @@ class Session:
 
     def _due(self) -> list[Exchange]:
         """Commands whose replies are still to come; QUIT may do without."""
-        return [exchange for exchange in self.pending if exchange.command is not None and exchange.verb != "QUIT"]
+        return [exchange for exchange in self.pending if exchange.command is not None and exchange.verb not in ("QUIT", HEADER)]
 
     def _told_due(self) -> None:
         due = self._due()

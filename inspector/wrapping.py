@@ -54,6 +54,8 @@ class Wrapping(NamedTuple):
         return {name: value for name, value in found.items() if value}
 
 
+HEADER: Final = "PROXY"
+"""The verb of a header's lines, for a server that answers them."""
 Unwrap = Callable[[bytes, bytes], Wrapping | bool]
 """From what each side has said: what wraps the session, True while that is to come, False where it is something else."""
 

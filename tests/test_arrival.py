@@ -199,6 +199,9 @@ def test_a_header_after_the_greeting(header: bytes, scheme: str) -> None:
     told = everyhow(scheme, [(S, b"220 mx\r\n"), (C, header + b"EHLO c\r\n"), *[(S, b"500 what?\r\n")] * header.count(b"\n"),
                              (S, b"250 mx\r\n"), (C, b"QUIT\r\n"), (S, b"221 bye\r\n")])
     assert [line for line in told if "PROXY 198.51.100.7:56310" in line]
+    answered = [line.split()[3] for line in told if line.startswith("S->C reply ")]
+    assert answered == ["PROXY"] * header.count(b"\n") + ["EHLO", "QUIT"]
+    assert not [line for line in told if line.split()[0] in ("low", "medium", "high")]
 
 
 @pytest.mark.parametrize("steps", [

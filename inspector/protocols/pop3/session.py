@@ -26,6 +26,7 @@ from inspector.protocols.pop3.replies import SHAPED, has_lines
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 from inspector.text import decode
+from inspector.wrapping import HEADER
 
 _INSIDE = frozenset({"DELE", "LIST", "RETR", "STAT", "TOP", "UIDL"})
 """Commands on a maildrop: whose, only a login tells."""
@@ -195,6 +196,10 @@ class Pop3Session(Session):
             return
         place = 0
         odd = None
+        if outcome is OK and exchange.verb == HEADER:
+            self.knows_header()
+            self.server_line(line, size)
+            return
         if outcome is OK and exchange.verb in SHAPED and replies.excluded(exchange, line):
             place = replies.claimant(pending, line)
             odd = self._misplaced(place, "+OK") if place else (

@@ -14,6 +14,7 @@ from typing import Final
 
 from inspector.pdu import Exchange
 from inspector.protocols.smtp.phases import BDAT_LAST, END_OF_DATA, GREETING
+from inspector.wrapping import HEADER
 
 REFUSALS: Final = frozenset(str(code) for code in range(400, 600))
 """What any command may be answered with."""
@@ -53,7 +54,9 @@ _OWN: Final[Mapping[str, tuple[str, str]]] = {
 }
 """By verb: the codes with which it succeeds or goes on, and where that stands.  Of an unknown command nobody can say."""
 
-ANSWERS: Final[Mapping[str, frozenset[str]]] = {verb: REFUSALS.union(own.split()) for verb, (own, _) in _OWN.items()}
+ANSWERS: Final[Mapping[str, frozenset[str]]] = {
+    **{verb: REFUSALS.union(own.split()) for verb, (own, _) in _OWN.items()},
+    HEADER: frozenset({"221", "500", "501", "502", "503", "504"})}
 """By verb: all codes that may answer it."""
 _SELF_EVIDENT: Final = frozenset(verb for verb, (own, _) in _OWN.items() if own and EXCLUSIVE.issuperset(own.split()))
 """Verbs that succeed with a code of their own only: GREETING, DATA, QUIT, STARTTLS."""

@@ -31,6 +31,7 @@ from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Comm
 from inspector.protocols.smtp.replies import ANSWERS
 from inspector.reader import Reader
 from inspector.session import Observer, Session
+from inspector.wrapping import HEADER
 
 AGREED: Final = "220"
 """The one reply to STARTTLS after which TLS begins (RFC 3207 §4)."""
@@ -315,6 +316,10 @@ class SmtpSession(Session):
         place = 0
         odd = None
         if listing or status not in ANSWERS[pending[0].verb]:
+            if pending[0].verb == HEADER:
+                self.knows_header()
+                self._reply(raw, size, reading, outcome, listing)
+                return
             place, odd = self._misplaced(status, listing)
         exchange = pending[place]
         verb, command, transaction = exchange.verb, exchange.command, exchange.transaction
