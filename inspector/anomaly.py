@@ -40,6 +40,8 @@ class Anomaly(NamedTuple):
     """What was seen, in one line; sanitised where it is shown."""
     time: int
     """Microseconds since the epoch."""
+    number: int = 1
+    """How many it stands for: past `Limits.anomalies` of one name in a flow the rest are told as one, at its end."""
 
     @property
     def name(self) -> str:

@@ -100,7 +100,11 @@ def exchange_completed(exchange: Exchange, session: Session) -> None:
 
 @hookspec
 def anomaly_found(anomaly: Anomaly, session: Session) -> None:
-    """A deviation from the standards, after the `pdu_seen` of the PDU in which it was found."""
+    """A deviation from the standards, after the `pdu_seen` of the PDU in which it was found.
+
+    Of one name in one flow so many are told as `--anomalies` says, 100 by default; the rest as one, before `flow_closed`, whose
+    `number` says how many.  Whoever counts deviations adds up `number`.
+    """
 
 
 @hookspec

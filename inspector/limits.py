@@ -31,6 +31,9 @@ class Limits:
     """Recipients of one transaction that are kept (RFC 5321 §4.5.3.1.8 asks for 100 at least).  Past it they are counted."""
     undecided: int = 65_536
     """Octets in both directions before the protocol is known.  Past it: `unknown_protocol`."""
+    anomalies: int = 100
+    """Deviations of one name in one flow that are told one by one (`--anomalies`).  Past it they are counted, and told once, with
+    their number, at the end of the flow: a peer who deviates in every octet must not fill the disk."""
 
 
 DEFAULT = Limits()

@@ -93,9 +93,12 @@ class JsonRecord:
 
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """Writes a deviation."""
-        self._object("anomaly", session.flow, anomaly.time, {
+        fields: dict[str, object] = {
             "name": anomaly.name, "severity": anomaly.severity.value, "reference": anomaly.reference,
-            "pdu": anomaly.pdu, "detail": anomaly.detail})
+            "pdu": anomaly.pdu, "detail": anomaly.detail}
+        if anomaly.number != 1:
+            fields["count"] = anomaly.number
+        self._object("anomaly", session.flow, anomaly.time, fields)
 
     def finding(self, finding: Finding, session: Session) -> None:
         """Writes what a plugin found; its fields cannot replace the members that every object has."""

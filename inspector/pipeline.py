@@ -566,6 +566,7 @@ class Inspector:
             self._degrade(error)
             session.observer.judge = None
             OpaqueSession.finish(session, self.time)
+        session.sum_up()
         self.flow.closed = self.time
         self._pipeline.observer.flow_closed(self.flow, reason)
         session.release()

@@ -122,15 +122,12 @@ class Veil:
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden",
+    __slots__ = ("_cut", "_early", "_found", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden",
                  "instead", "joined", "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening",
                  "pending", "seen", "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
-        self.flow = flow
-        self.observer = observer
-        self.limits = limits
-        self.machine = machine
+        self.flow, self.observer, self.limits, self.machine = flow, observer, limits, machine
         self.time = flow.opened
         """When the segment in hand was seen, in microseconds since the epoch."""
         self.client = Reader(self, client=True)
@@ -163,6 +160,8 @@ class Session:
         self.instead: bytes | None = None
         """What a judge has put in the place of the line in hand, which is read next."""
         self._cut = self._early = False
+        self._found: dict[str, int] = {}
+        """How often each deviation was found."""
         self._veil = Veil()
         self.lacking = False
         """Octets of the body in hand are missing."""
@@ -388,12 +387,22 @@ class Session:
         return self.tell(pdu)
 
     def anomaly(self, name: str, detail: str, pdu: PDU | None = None) -> None:
-        """Tells a deviation; that it is the wrong protocol, once."""
+        """Tells a deviation, or counts it where enough of its name were told; that it is the wrong protocol, once."""
         if name == "cross_protocol":
             if self._veil.crossed:
                 return
             self._veil.crossed = True
-        self.observer.anomaly_found(Anomaly(CATALOGUE[name], pdu.number if pdu else None, detail, self.time), self)
+        found = self._found[name] = self._found.get(name, 0) + 1
+        if found <= self.limits.anomalies:
+            self.observer.anomaly_found(Anomaly(CATALOGUE[name], pdu.number if pdu else None, detail, self.time), self)
+
+    def sum_up(self) -> None:
+        """The flow is over: tells of each deviation that was found too often how many were not told."""
+        for name, found in self._found.items():
+            more = found - self.limits.anomalies
+            if more > 0:
+                told = f"{more:,} more, {found:,} in all"
+                self.observer.anomaly_found(Anomaly(CATALOGUE[name], None, told, self.time, more), self)
 
     def anomalies(self, found: list[tuple[str, str]], pdu: PDU) -> None:
         """Tells the deviations found in one PDU."""

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from inspector.cli.reading import files, reading
-from inspector.cli.start import Setup, say
+from inspector.cli.start import Setup, limits, say
 from inspector.config import hint
 from inspector.errors import CaptureError, OptionError
 from inspector.hookspecs import hookimpl
@@ -48,7 +48,7 @@ def play(setup: Setup, values: Values, listener: Any, screen: bool = False) -> C
     paths = files(values, say)
     try:
         with reading(values, paths, screen) as how:
-            replay(paths, Pipeline(Hooks(host, describe), setup.protocols, alarm=say), 0.0, say, how=how)
+            replay(paths, Pipeline(Hooks(host, describe), setup.protocols, limits(setup, values), say), 0.0, say, how=how)
     except CaptureError as error:
         return error
     return None

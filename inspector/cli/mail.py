@@ -17,6 +17,7 @@ from inspector.cli.reading import files, reading
 from inspector.cli.start import Setup, say
 from inspector.errors import OptionError
 from inspector.host import Hooks, Host
+from inspector.limits import Limits
 from inspector.options import Options
 from inspector.pipeline import Pipeline
 
@@ -44,7 +45,8 @@ def pipeline(setup: Setup, collector: Collector) -> Pipeline:
     host.register("collector", collector)
     given = setup.config.common
     host.configure(Options({option.key: given.get(option.key, option.default) for option in reader.options}))
-    return Pipeline(Hooks(host, lambda head: ""), setup.protocols, alarm=say)
+    # A message is found by its deviations, the last like the first.
+    return Pipeline(Hooks(host, lambda head: ""), setup.protocols, Limits(anomalies=sys.maxsize), say)
 
 
 def _asks(values: Values) -> Callable[[Anomaly | Finding, Session], bool] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from inspector.limits import DEFAULT
 from inspector.options import Option
 
 LIVE: Final = (
@@ -41,6 +42,8 @@ COMMON: Final = (
     Option("quiet", "no line a PDU: only findings, and anomalies of medium severity or more", bool, False),
     Option("verbose", "also times, octets, hexadecimal of what is not read", bool, False),
     Option("filter", "only what satisfies this expression: docs/howto/filter.md, `mailspy fields`", metavar="EXPR"),
+    Option("anomalies", "deviations of one name that are told one by one in a flow; the rest are counted", int,
+           DEFAULT.anomalies, "N"),
     Option("log", "also to a file: JSON if it ends in .json, .jsonl or .ndjson", metavar="FILE"),
     Option("plugin", "load a plugin from a file", metavar="FILE.py", multiple=True),
     Option("disable", "leave a plugin out", metavar="NAME", multiple=True),
@@ -127,7 +130,7 @@ CHOICES: Final = {"lang": ("en", "fr"), "transport": ("epoll", "twisted"), "enve
                   "upstream-verify": ("on", "warn", "off"), "tls": ("intercept", "pass", "refuse"),
                   "starttls-injection": ("refuse", "drop"),
                   "ladder": ("svg", "html", "mermaid"), "report": ("html",)}
-LEAST: Final = {"connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "jobs": 1,
+LEAST: Final = {"anomalies": 0, "connect-timeout": 0.001, "drain": 0.0, "max-sessions": 0, "speed": 0.0, "jobs": 1,
                 "sessions": 1, "lines": 8, "timeout": 0.001}
 """The smallest value that makes sense."""
 

@@ -20,6 +20,7 @@ from inspector.console import Console
 from inspector.errors import PluginError
 from inspector.host import Hooks, Host
 from inspector.jobs import Streams
+from inspector.limits import DEFAULT, Limits
 from inspector.options import Option, Options
 from inspector.output import Outputs
 from inspector.pipeline import BUILTIN_PROTOCOLS, Pipeline
@@ -99,6 +100,11 @@ def prepare(arguments: Sequence[str], environ: Mapping[str, str] = os.environ,
     return setup
 
 
+def limits(setup: Setup, values: Mapping[str, Any]) -> Limits:
+    """The bounds of every flow, as the options or the configuration say."""
+    return Limits(anomalies=values.get("anomalies", setup.config.common.get("anomalies", DEFAULT.anomalies)))
+
+
 def _outside(name: str, environ: Mapping[str, str], tables: Mapping[str, Any]) -> tuple[str, ...]:
     """An early option in the environment or, failing that, in the file; what is wrong with it is told later."""
     if variable := environ.get(f"{configuration.PREFIX}{name.upper()}"):
@@ -135,7 +141,7 @@ class Run:
             setup.host.alarm = self.outputs.notice
             setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console,
                                           "sieve": self._sieve(values.get("filter"))}))
-            self.pipeline = self._pipeline(setup)
+            self.pipeline = self._pipeline(setup, limits(setup, values))
             if streams is not None:
                 # Other processes have some of the sessions: what a server offered in them is not known here.
                 self.pipeline.offers = None
@@ -158,10 +164,10 @@ class Run:
         expression = Expression(text)
         return lambda listener: sieve(expression, listener, self.outputs.notice)
 
-    def _pipeline(self, setup: Setup) -> Pipeline:
+    def _pipeline(self, setup: Setup, bounds: Limits) -> Pipeline:
         from inspector.formats.tls import describe
 
-        return Pipeline(Hooks(setup.host, describe), setup.protocols, alarm=self.outputs.notice)
+        return Pipeline(Hooks(setup.host, describe), setup.protocols, bounds, self.outputs.notice)
 
     def __enter__(self) -> Run:
         return self

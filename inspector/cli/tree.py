@@ -216,7 +216,8 @@ def _nothing(_: Setup) -> list[click.Parameter]:
     return []
 
 
-_LOADING: Final = {"show": ("plugin", "disable", "config", "json", "filter"), "export": ("plugin", "disable", "config", "filter"),
+_LOADING: Final = {"show": ("plugin", "disable", "config", "json", "filter"),
+                   "export": ("plugin", "disable", "config", "filter", "anomalies"),
                    "sessions": ("plugin", "disable", "config", "json", "filter"),
                    "stats": ("plugin", "disable", "config", "json", "filter"), "fields": ("config", "json"),
                    "relay-test": ("plugin", "disable", "config", "json"), "ca": ("config", "json"),

@@ -91,7 +91,10 @@ def _summary(records: Sequence[Record], more: int, figures: Mapping[str, Any] | 
     if records:
         yield f'<p class="faint">{moment(first)} to {moment(last)}</p>\n'
     sent = (figures["sent"] + figures["received"]) if figures else sum(step.size for record in records for step in record.steps)
-    worst = Counter(anomaly.severity.value for record in records for anomaly in record.anomalies)
+    worst: Counter[str] = Counter()
+    for record in records:
+        for anomaly in record.anomalies:
+            worst[anomaly.severity.value] += anomaly.number
     cards = [("sessions", f"{len(records) + more:,}"), ("messages", f"{sum(len(record.messages) for record in records):,}"),
              ("octets", octets(sent)), ("anomalies", f"{sum(worst.values()):,}"),
              ("lasted", lasting(last - first) if records else "–")]
@@ -162,7 +165,7 @@ def _sessions(records: Sequence[Record]) -> Iterator[str]:
 def _worst(record: Record) -> str:
     found = {anomaly.severity.value for anomaly in record.anomalies}
     worst = next((severity for severity in SEVERITIES if severity in found), "")
-    return f"{len(record.anomalies)} {_tag(worst)}" if worst else ""
+    return f"{sum(anomaly.number for anomaly in record.anomalies)} {_tag(worst)}" if worst else ""
 
 
 def _figures(figures: Mapping[str, Any] | None) -> Iterator[str]:

@@ -71,7 +71,7 @@ class Record:
 
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """A deviation."""
-        if len(self.anomalies) < LINES:
+        if len(self.anomalies) < LINES or anomaly.number > 1:
             self.anomalies.append(anomaly)
         self._add(Step("note", anomaly.time, self._phase or session.phase, sanitise(anomaly.detail)[:TEXT],
                        anomaly.severity.value, 0, False, anomaly.name))

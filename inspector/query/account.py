@@ -74,9 +74,9 @@ class Account:
 
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """Counts a deviation."""
-        self.anomaly_count += 1
+        self.anomaly_count += anomaly.number
         if anomaly.name in self.anomalies or len(self.anomalies) < MOST:
-            self.anomalies[anomaly.name] = self.anomalies.get(anomaly.name, 0) + 1
+            self.anomalies[anomaly.name] = self.anomalies.get(anomaly.name, 0) + anomaly.number
         if SEVERITIES[anomaly.severity.value] >= SEVERITIES.get(self.worst, -1):
             self.worst = anomaly.severity.value
 

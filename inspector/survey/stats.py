@@ -120,7 +120,7 @@ class Stats:
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """A deviation."""
         key = (anomaly.name, anomaly.severity.value)
-        self.anomalies[key] = self.anomalies.get(key, 0) + 1
+        self.anomalies[key] = self.anomalies.get(key, 0) + anomaly.number
 
     @hookimpl
     def finding(self, finding: Finding, session: Session) -> None:

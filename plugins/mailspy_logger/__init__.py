@@ -137,7 +137,7 @@ class LoggerPlugin:
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """Tells a deviation."""
         counts = self._summary.anomalies
-        counts[anomaly.severity.value] = counts.get(anomaly.severity.value, 0) + 1
+        counts[anomaly.severity.value] = counts.get(anomaly.severity.value, 0) + anomaly.number
         for record in self._records:
             record.anomaly_found(anomaly, session)
 
