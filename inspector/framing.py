@@ -105,6 +105,20 @@ class DotContent:
             content.append(data[begin:end] if begin or end != len(data) else data)
 
     @property
+    def held(self) -> bytes:
+        """What is held back, and before it what was given out already."""
+        return self._tail
+
+    @property
+    def hidden(self) -> int:
+        """How many octets of `held` were given out already, or are none of the content."""
+        return self._hidden
+
+    def start(self, hidden: int) -> None:
+        """Makes it begin in the middle of a content; of what comes the first octets are known already."""
+        self._tail, self._hidden = b"", hidden
+
+    @property
     def waiting(self) -> int:
         """How many octets are held back."""
         return len(self._tail) - self._hidden
@@ -113,3 +127,12 @@ class DotContent:
         """What was held back, when the stream is over before the content."""
         return self._tail[self._hidden:]
 
+
+def unstuffed(octets: bytes, hidden: int) -> bytes:
+    """The content in octets from the middle of one, the first `hidden` left out, which may be the end of the line before."""
+    content = DotContent()
+    content.start(hidden)
+    pieces: list[bytes] = []
+    content.feed(octets, 0, pieces)
+    pieces.append(content.rest())
+    return b"".join(pieces)

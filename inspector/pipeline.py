@@ -464,7 +464,7 @@ class Inspector:
         session = self.session
         if session is not None and session.sink is not None and self.seen is None and calm(data):
             reader = session.client if client else session.server
-            waits = reader.step is Reader.content and not reader.paused and self._unsealing is None
+            waits = reader.step is Reader.content and not reader.paused and self._unsealing is None and not reader.doubting
             if waits and getattr(session.sink, "patient", False):
                 self._run = Run(client)
 

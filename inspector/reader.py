@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from inspector.framing import DotContent
+from inspector.remainder import Remainder
 
 if TYPE_CHECKING:
     from inspector.session import Session
@@ -46,8 +47,8 @@ Piece = bytes | bytearray | memoryview
 class Reader:
     """One direction of a flow."""
 
-    __slots__ = ("_content", "_head", "_kept", "_left", "_long", "_wanting", "buffer", "client", "held", "held_size", "offset",
-                 "paused", "said", "session", "step")
+    __slots__ = ("_content", "_head", "_kept", "_left", "_long", "_remainder", "_wanting", "buffer", "client", "held",
+                 "held_size", "offset", "paused", "said", "session", "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
 
@@ -69,6 +70,8 @@ class Reader:
         """What has come while it was paused; a piece without octets is a gap, its time the size."""
         self.held_size = 0
         self._content: DotContent | None = None
+        self._remainder: Remainder | None = None
+        """What follows a dot in the content in hand that may have been its end, once there was one."""
         self._head: Octets = b""
         self._kept = 0
         self._left = 0
@@ -295,14 +298,66 @@ class Reader:
         assert content is not None
         session = self.session
         pieces: list[bytes] | None = [] if session.sink is not None else None
+        held, hidden = content.held, content.hidden
         end = content.feed(data, position, pieces)
         stop = end if end >= 0 else len(data)
         self._take(data, position, stop)
+        if content.ambiguous or self.doubting:
+            pieces = self._doubted(content, held, hidden, data[position:stop], pieces or [], end >= 0)
         if pieces:
             session.content(pieces if len(pieces) <= FEW else [b"".join(pieces)])
         if end >= 0:
             self._finish_body()
         return stop
+
+    def _doubted(self, content: DotContent, held: bytes, hidden: int, data: bytes, pieces: list[bytes],
+                 ended: bool) -> list[bytes]:
+        """The content holds a dot that may have been its end: what of it can be given out."""
+        remainder = self._remainder
+        if remainder is None:
+            remainder = self._remainder = Remainder(self.session.limits.head)
+        content.ambiguous = False
+        if ended:
+            return remainder.close() + pieces
+        return remainder.feed(held, hidden, data, self._long - len(data), self.session.time, pieces)
+
+    @property
+    def doubting(self) -> bool:
+        """Whether the content in hand may be over, and commands be what comes."""
+        return self._remainder is not None and self._remainder.open
+
+    def undoubted(self) -> None:
+        """It is not over: gives out what was withheld of it."""
+        if self._remainder is not None and self._remainder.open:
+            withheld = self._remainder.close()
+            if self.session.sink is not None:
+                self.session.content(withheld)
+
+    def taken(self, sure: bool) -> bool:
+        """The receiver has answered the content in hand: it ended at a dot that is no end by the standard, and what follows is no
+        content.  False where there is none; unless `sure`, nothing else than a command may follow the dot."""
+        remainder, session = self._remainder, self.session
+        if remainder is None or not remainder.open or self.step is not Reader.content:
+            return False
+        end, likely = remainder.end(lambda line: session.begins(True, line))
+        if not (sure or likely):
+            return False
+        now = session.time
+        session.time, rest = remainder.behind(end)
+        if session.sink is not None:
+            session.content([remainder.content(end)])
+        remainder.close()
+        size = sum([len(piece) for _, piece in rest])
+        self._long -= size
+        self._head = self._head[:self._long]
+        self._finish_body()
+        session.time = now
+        if rest:
+            waits, self.paused = self.paused, True
+            self.held, self.held_size = deque(rest), size
+            if not waits:
+                self.resume()
+        return True
 
     def octets(self, data: bytes, position: int) -> int:
         """A content of a known number of octets (RFC 3030 §2)."""
@@ -324,10 +379,11 @@ class Reader:
 
     def _finish_body(self) -> None:
         head, size, content = bytes(self._head), self._long, self._content
-        self._head, self._long, self._content = b"", 0, None
+        ambiguous = content is not None and (content.ambiguous or self._remainder is not None)
+        self._head, self._long, self._content, self._remainder = b"", 0, None, None
         self.step = Reader.line
         self.offset += size
-        self.session.body_end(self, head, size, content is not None and content.ambiguous)
+        self.session.body_end(self, head, size, ambiguous)
 
     # Gaps
 
@@ -354,6 +410,7 @@ class Reader:
     def _gap_in_content(self, size: int) -> None:
         content = self._content
         assert content is not None
+        self.undoubted()
         rest = content.rest()
         if rest and self.session.sink is not None:
             self.session.content([rest])
@@ -452,6 +509,7 @@ class Reader:
 
     def give_up(self) -> None:
         """From here on nothing is read: what is half read, held or still to come becomes one opaque PDU."""
+        self.undoubted()
         if self.step is not Reader.opaque:
             self.step = Reader.opaque
             self._kept = self.session.limits.head
@@ -500,6 +558,7 @@ class Reader:
 
     def _cut_body(self) -> None:
         content, session = self._content, self.session
+        self.undoubted()
         if content is not None and session.sink is not None and (rest := content.rest()):
             session.content([rest])
         session.truncated(self)

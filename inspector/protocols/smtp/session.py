@@ -310,7 +310,7 @@ class SmtpSession(Session):
 
     def _reply(self, raw: bytes, size: int, reading: ReplyLine, outcome: Outcome, listing: bool = False) -> None:
         pending, status = self.pending, reading.status
-        if not pending:
+        if not pending and not self._content_taken(outcome, status):
             self._stray(raw, size, reading)
             return
         place = 0
@@ -357,6 +357,10 @@ class SmtpSession(Session):
             self.completed(exchange)
         if self.client.paused:
             self.room()
+
+    def _content_taken(self, outcome: Outcome, status: str) -> bool:
+        """Whether the server answers a content that goes on for us: it has seen its end at another dot (421 may always come)."""
+        return self.client.doubting and outcome is not MORE and status != "421" and self.client.taken(outcome is OK)
 
     def _misplaced(self, status: str, listing: bool) -> tuple[int, tuple[str, str] | None]:
         """For which unanswered command a reply is that does not stand in the oldest one's row, and what is odd about it."""
