@@ -245,7 +245,7 @@ class Recipient(NamedTuple):
     address: str
     accepted: bool
     status: str
-    """Of the reply; empty where that is not in the capture."""
+    """Of the reply; empty before it, and where it is not in the capture or never came."""
 
     @property
     def refused(self) -> bool:
@@ -266,7 +266,9 @@ class Transaction:
     parameters: dict[str, str] = field(default_factory=dict)
     """The ESMTP parameters of MAIL, names in capitals (RFC 5321 §4.1.1.11)."""
     recipients: list[Recipient] = field(default_factory=list)
-    """At most `Limits.recipients` of them, in order of their replies."""
+    """At most `Limits.recipients` of them, in their order, from their commands on: without a status until they are answered."""
+    answered: int = 0
+    """How many recipients the server has answered."""
     accepted: int = 0
     """How many recipients the server accepted."""
     argument: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dialogue import LMTP, SMTP, Witness, dialogue, everyway
+from dialogue import LMTP, SMTP, Witness, dialogue, everyway, play
 
 from inspector.pdu import C2S, S2C, Address, Flow, Kind
 from inspector.pipeline import Pipeline
@@ -328,3 +328,34 @@ def test_the_transaction_hoped_for_is_known_before_its_reply():
                     (False, b"250 ok\r\n250 ok\r\n250 ok\r\n550 no\r\n"), (True, b"NOOP\r\n"))
     assert [line.split()[2:] for line in lines[3:8]] == [["None", hoped] for hoped in ("a", "a", "None", "c", "c")]
     assert lines[-1] == "NOOP False None None"
+
+
+def test_a_recipient_is_in_the_envelope_before_its_reply():
+    """MAIL, RCPT and BDAT LAST in one segment: the message is whole before the server has said anything (RFC 3030 §4.2)."""
+    envelopes = []
+
+    class Asking(Witness):
+        def open_message(self, message, session):
+            envelopes.append([(one.address, one.refused) for one in message.transaction.recipients])
+            return super().open_message(message, session)
+
+    steps = [(S2C, b"220 mx\r\n"), (C2S, b"EHLO c\r\n"), (S2C, b"250-mx\r\n250 CHUNKING\r\n"),
+             (C2S, b"MAIL FROM:<a@b.c>\r\nRCPT TO:<d@e.f>\r\nRCPT TO:<g@h.i>\r\nBDAT 4 LAST\r\nhi\r\n")]
+    witness = play(SMTP, steps, witness=Asking())
+    assert envelopes == [[("d@e.f", False), ("g@h.i", False)]]
+    assert witness.messages == [(b"hi\r\n", True)]
+
+
+def test_recipients_get_their_own_replies():
+    """In their order, whatever is answered before."""
+    class Asking(Witness):
+        def exchange_completed(self, exchange, session) -> None:
+            said.append([(one.address, one.accepted, one.status) for one in exchange.transaction.recipients]
+                        if exchange.verb == "RCPT" else [])
+
+    said: list = []
+    play(SMTP, [(S2C, b"220 mx\r\n"), (C2S, b"EHLO c\r\n"), (S2C, b"250 mx\r\n"),
+                (C2S, b"MAIL FROM:<>\r\nRCPT TO:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\n"),
+                (S2C, b"250 ok\r\n550 no\r\n251 ok\r\n450 later\r\n")], witness=Asking())
+    assert said[-3] == [("a@b", False, "550"), ("c@d", False, ""), ("e@f", False, "")]
+    assert said[-1] == [("a@b", False, "550"), ("c@d", True, "251"), ("e@f", False, "450")]

@@ -146,6 +146,8 @@ class SmtpSession(Session):
             self.opening = Transaction(self.transactions, "MAIL", details["path"], given)
         elif command.resets:
             self.opening = None
+        elif command.verb == "RCPT" and self.opening is not None and len(self.opening.recipients) < self.limits.recipients:
+            self.opening.recipients.append(Recipient(details["path"], False, ""))
         return self.opening
 
     def _credentials(self, argument: bytes, found: list[tuple[str, str]]) -> None:
@@ -460,13 +462,15 @@ class SmtpSession(Session):
             self.opening = self.transaction
 
     def _rcpt_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
-        transaction, command = exchange.transaction, exchange.command
-        if transaction is None or command is None:
+        transaction = exchange.transaction
+        if transaction is None:
             return
         if outcome is OK:
             transaction.accepted += 1
-        if len(transaction.recipients) < self.limits.recipients:
-            transaction.recipients.append(Recipient(command.details.get("path", ""), outcome is OK, status))
+        if transaction.answered < len(transaction.recipients):
+            address = transaction.recipients[transaction.answered].address
+            transaction.recipients[transaction.answered] = Recipient(address, outcome is OK, status)
+        transaction.answered += 1
 
     def unanswered(self, exchange: Exchange) -> None:
         if exchange.verb == "RCPT":
