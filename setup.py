@@ -13,15 +13,9 @@ import sysconfig
 from pathlib import Path
 
 COMPILED = {
-<<<<<<< HEAD
     "inspector": ("anomaly", "arrival", "framing", "gate", "host", "jobs", "limits", "lines", "machine", "mask", "newcomer",
-                  "offers", "output", "pdu", "pipeline", "protocol", "reader", "recognition", "run", "segment", "session",
-                  "starttls", "text", "verdict", "wrapping"),
-=======
-    "inspector": ("anomaly", "framing", "gate", "host", "jobs", "limits", "lines", "machine", "mask", "newcomer", "offers",
-                  "output", "pdu", "pipeline", "protocol", "reader", "recognition", "remainder", "run", "segment", "session",
-                  "starttls", "text", "verdict"),
->>>>>>> e20c3f1 (A content that the server answers as taken has ended where the server saw its end: what follows an ambiguous dot is kept for a while, and read as commands then)
+                  "offers", "output", "pdu", "pipeline", "protocol", "reader", "recognition", "remainder", "run", "segment",
+                  "session", "starttls", "text", "verdict", "wrapping"),
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("grammar", "phases", "replies", "session"),
     "inspector/protocols/smtp": ("grammar", "phases", "replies", "session"),

@@ -18,7 +18,8 @@ class Limits:
     reply: int = 65_536
     """Octets of a multi-line reply that are kept (RFC 5321 §4.5.3.1.5 allows 512 a line).  Past it: `reply_too_long`."""
     head: int = 4_096
-    """Octets of a body, and of an opaque PDU, that stand in its `raw`.  Bodies are checked for forbidden octets that far."""
+    """Octets of a body, and of an opaque PDU, that stand in its `raw`.  Bodies are checked for forbidden octets that far.
+    So many are kept behind a dot that some servers take for the end of a content; past it, it was none."""
     listing: int = 65_536
     """Octets of a multi-line reply other than a message (LIST, CAPA) that stand in its `raw`."""
     held: int = 1_048_576

@@ -114,7 +114,7 @@ LAYERS = (
     ("pipeline", "gate", "arrival", "mask", "lines", "shape"),
     ("protocols",),
     ("protocol", "newcomer", "recognition"),
-    ("session", "reader", "run"),
+    ("session", "reader", "remainder", "run"),
     ("capture",),
     ("segment", "formats"),
     ("framing", "machine", "verdict", "options", "hookspecs", "offers", "starttls", "keylog", "unsealing",
