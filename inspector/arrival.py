@@ -40,8 +40,8 @@ Piece = tuple[bool, bytes, int]
 class Arrival:
     """A flow until it is known what it is."""
 
-    __slots__ = ("_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_spoken", "asked", "client", "lapsed",
-                 "refutable", "scheme", "server", "waiting", "wrapping")
+    __slots__ = ("_deaf", "_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_spoken", "asked", "client",
+                 "lapsed", "refutable", "scheme", "server", "waiting", "wrapping")
 
     def __init__(self, scheme: str, plugins: Sequence[tuple[bytes, str]], most: int) -> None:
         """`scheme`: the protocol that was given; `plugins`: greetings of protocols that nobody else knows; `most`: octets that
@@ -67,12 +67,20 @@ class Arrival:
         """It was asked what is odd about the greeting."""
         self.refutable = False
         """The greeting is that of several protocols."""
+        self._deaf = False
+        """What comes from the server tells nothing."""
         self.lapsed = False
         """It has taken too long: whatever comes may leave."""
+
+    def hear(self, server: bytes) -> None:
+        """The server has said so; what its client got, and comes next, is mailspy's in its place."""
+        self.server, self._deaf = server, True
 
     def take(self, client: bool, data: bytes, time: int) -> None:
         """Octets have come."""
         self.waiting.append((client, data, time))
+        if self._deaf and not client:
+            return
         most = self._most if self._opening else LOOKED_AT
         if client:
             if len(self.client) < most:

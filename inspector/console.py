@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from inspector.anomaly import Anomaly, Severity
-from inspector.pdu import C2S, PDU, Direction, Finding, Flow, Kind
+from inspector.pdu import C2S, PDU, PEER, Finding, Flow, Kind
 from inspector.text import sanitise
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ MAGENTA: Final = "\x1b[35m"
 CYAN: Final = "\x1b[36m"
 ALARM: Final = "\x1b[1;31m"
 
-ARROWS: Final = ("C→S", "S→C")
-ARROW_INK: Final = (CYAN, MAGENTA)
+ARROWS: Final = ("C→S", "S→C", "M→S", "M→C")
+"""Who speaks to whom; the last two are mailspy's own words."""
+ARROW_INK: Final = (CYAN, MAGENTA, YELLOW, YELLOW)
 PHASE_INK: Final = {
     "AUTHORIZATION": YELLOW, "TRANSACTION": GREEN, "UPDATE": BLUE,
     "CONNECT": CYAN, "HELLO": CYAN, "TLS": MAGENTA, "AUTH": YELLOW, "MAIL": GREEN, "RCPT": GREEN, "DATA": GREEN,
@@ -197,9 +198,8 @@ class View:
         self._measure = measure
         self._room = 0
         """Columns for the text of a PDU; 0 for as many as it takes."""
-        self._client: dict[str, str] = {}
-        self._server: dict[str, str] = {}
-        """Arrow and phase, by phase, made once for each."""
+        self._columns: tuple[dict[str, str], ...] = tuple({} for _ in ARROWS)
+        """Arrow and phase, by arrow and by phase, made once for each."""
         self._where = heads or Heads()
 
     # Lines
@@ -219,9 +219,9 @@ class View:
         """One PDU: its number, direction, phase and text; above the first of a flow, the heads of the columns."""
         number = pdu.number
         heads = self._begin(pdu) if number == 1 or self._where.due else ""
-        columns = self._client if pdu.direction is C2S else self._server
+        way = (pdu.direction is not C2S) + (0 if pdu.origin is PEER else 2)
         phase = pdu.phase
-        middle = columns.get(phase) or self._middle(columns, pdu.direction, phase)
+        middle = self._columns[way].get(phase) or self._middle(way, phase)
         text = pdu.text
         if self._room and (len(text) > self._room or not text.isascii()):
             text = cut(text, self._room)
@@ -273,10 +273,9 @@ class View:
         size = "octets  " if self.verbose else ""
         return f"flow   N°{time}  dir  {'phase':{PHASE_WIDTH}}  {state}{size}PDU"
 
-    def _middle(self, columns: dict[str, str], direction: Direction, phase: str) -> str:
-        way = direction is not C2S
+    def _middle(self, way: int, phase: str) -> str:
         arrow = self._ink(ARROW_INK[way], ARROWS[way])
-        middle = columns[phase] = f"  {arrow}  {self._ink(PHASE_INK.get(phase, ''), f'{phase:{PHASE_WIDTH}}')}  "
+        middle = self._columns[way][phase] = f"  {arrow}  {self._ink(PHASE_INK.get(phase, ''), f'{phase:{PHASE_WIDTH}}')}  "
         return middle
 
     def _beneath(self, session: Session, number: int | None, head: tuple[str, str], text: str, ink: str, tail: str = "",

@@ -15,7 +15,11 @@ from __future__ import annotations
 from typing import Final
 
 from inspector.arrival import Arrival
-from inspector.pdu import C2S, PDU, Finding, Kind, Message
+from inspector.mask import covered
+from inspector.pdu import C2S, MAILSPY, PDU, Finding, Kind, Message
+from inspector.protocols.line import line_end
+from inspector.reader import Reader
+from inspector.segment import SILENT, Words
 from inspector.session import Session
 from inspector.starttls import HIDE, PASS, REFUSE, SERVE, Policy, StartTls
 from inspector.verdict import Answer, Close, Forward, Replace, Verdict
@@ -37,7 +41,8 @@ HALF_GREETING: Final = "the greeting has no line end yet, and judges see lines w
 BODY_WAITS: Final = "they may be the end of a message, which judges see whole"
 LISTING: Final = "the reply is not whole yet"
 HALF_LINE: Final = "the line has no end yet, and judges see lines whole"
-
+WITHHELD: Final = 5
+"""Octets of a content that a client does not get whose flow is ended at it: `CRLF . CRLF` at least."""
 LONGEST_COMMAND: Final = 512
 """Octets of a line that may be the command that begins TLS (RFC 5321 §4.5.3.1.4)."""
 HELD: Final = 2
@@ -47,7 +52,7 @@ HELD: Final = 2
 class Lane:
     """The octets of one direction between their coming and their leaving."""
 
-    __slots__ = ("_fresh", "_held", "base", "leaving")
+    __slots__ = ("_fresh", "_held", "base", "edited", "leaving")
 
     def __init__(self) -> None:
         self.base = 0
@@ -56,6 +61,8 @@ class Lane:
         self._fresh = b""
         """What has come last while nothing was held: most segments leave as they came, and are not copied for that."""
         self.leaving: list[bytes] = []
+        self.edited = False
+        """Some of what leaves is not what came: places in the two are no longer the same."""
 
     @property
     def held(self) -> bytearray:
@@ -71,6 +78,10 @@ class Lane:
             self.held.extend(data)
         else:
             self._fresh = data
+
+    def clear(self) -> None:
+        """Nothing of what is held will ever leave."""
+        self.drop(len(self.held))
 
     def release(self, offset: int) -> None:
         """Lets everything before that offset leave."""
@@ -92,6 +103,7 @@ class Lane:
 
     def put(self, offset: int, size: int, raw: bytes) -> None:
         """Octets of our own take the place of so many, as if they had come."""
+        self.edited = True
         at = offset - self.base
         self.held[at:at + size] = raw
 
@@ -107,8 +119,9 @@ class Lane:
 class FlowGate:
     """The gate of one flow."""
 
-    __slots__ = ("_agreed", "_answers", "_client", "_judged", "_listing", "_reply", "_server", "_told", "arrival", "closing",
-                 "edits", "hello", "over", "policy", "session", "starttls")
+    __slots__ = ("_agreed", "_answers", "_client", "_instead", "_judged", "_lines", "_listing", "_own", "_reply", "_said",
+                 "_server", "_told", "_waits", "_withholding", "arrival", "closed", "closing", "edits", "hello", "over",
+                 "policy", "session", "starttls")
 
     def __init__(self, policy: Policy = PASS, judged: bool = True) -> None:
         """`policy`: what becomes of TLS that begins in the session; `judged`: no line leaves before it was judged."""
@@ -117,6 +130,15 @@ class FlowGate:
         """What is known of the flow while it is not known what it is."""
         self.closing: Close | None = None
         """The flow is to be ended, with this farewell."""
+        self.closed = False
+        """It is: nothing crosses any more."""
+        self._withholding = False
+        """It is ended at a content for the client, which is not to have the end of that."""
+        self._said: list[tuple[int, int]] = []
+        self._lines: dict[int, bytes] = {}
+        """Lines that leave in the place of the client's, by the numbers of their PDUs, until they are read."""
+        self._instead: list[tuple[int, bytes, tuple[int, int] | None]] = []
+        """The same, read, with the place of their secrets: see `words`."""
         self.starttls: StartTls | None = None
         """How TLS begins in the protocol, where that concerns us."""
         self._judged = judged
@@ -135,19 +157,22 @@ class FlowGate:
         """That PDU belongs to a list of capabilities."""
         self._told = False
         """It is told what is done in the server's place."""
-        self._agreed = False
+        self._agreed = self._waits = self._own = False
+        """TLS begins; the reply that says so waits; it is mailspy's."""
         self.over = False
         """The server has ended: nobody answers in its place."""
 
     def came(self, client: bool, data: bytes) -> None:
         """Octets have come; the session reads them next."""
+        if self.closed:
+            return
         (self._client if client else self._server).came(data)
 
     def leaves(self, client: bool) -> bytes:
         """What may leave in one direction, after the session has read."""
         lane = self._client if client else self._server
         session = self.session
-        if self.arrival is not None and self.closing is None:
+        if self.arrival is not None and self.closing is None and not lane.edited:
             strict = self._judged or (client and self.policy.answer is not None)
             lane.release(self.arrival.free(client, strict))
         if session is not None and self.closing is None:
@@ -158,6 +183,46 @@ class FlowGate:
             if len(lane.held) > HELD * session.limits.held:
                 self.closing = Close()
         return lane.take()
+
+    def words(self, keep_secrets: bool) -> Words:
+        """What was said in somebody's place since the last time."""
+        if not self._said and not self._instead:
+            return SILENT
+        said, self._said, instead, self._instead = self._said, [], self._instead, []
+        return Words(tuple(said), tuple((number, raw if keep_secrets or secret is None else covered(raw, *secret))
+                                        for number, raw, secret in instead))
+
+    def withdraw(self) -> bytes:
+        """The flow is over for the server's words: what the client did not get of them has never crossed.  Gives what leaves."""
+        session, lane = self.session, self._server
+        if self._agreed:
+            lane.clear()
+        elif session is not None and not self.closed:
+            session.withdraw(lane.base)
+            lane.clear()
+        return lane.take()
+
+    def end(self) -> tuple[bytes, Words, bytes]:
+        """Ends the flow as a judge has said: the last that the client gets of the server's words, what is told of that, and
+        mailspy's own last words."""
+        session, closing, lane = self.session, self.closing, self._server
+        assert closing is not None
+        self.closed = True
+        self._answers.clear()
+        if session is None:
+            return b"", SILENT, closing.farewell
+        end = self._limit(session, False)
+        session.withdraw(end)
+        withheld = min(WITHHELD, end - lane.base) if self._withholding else 0
+        lane.release(end - withheld)
+        left, kept = lane.take(), bytes(lane.held[:withheld])
+        lane.clear()
+        session.close_server()
+        begin = session.server.offset
+        farewell = b"" if self.over else closing.farewell
+        if farewell:
+            session.server.say(farewell)
+        return left, Words(((begin, begin + len(farewell)),), (), kept, closing=True), farewell
 
     def _limit(self, session: Session, client: bool) -> int:
         reader = session.client if client else session.server
@@ -179,6 +244,8 @@ class FlowGate:
         """Whether a list of capabilities is being read, which is changed as a whole."""
         if session.server.in_body:
             return self._listing
+        if session.server.step is Reader.opaque:
+            return False
         return bool(session.pending) and session.pending[0].verb in starttls.lists
 
     def rest(self, client: bool) -> bytes:
@@ -190,20 +257,28 @@ class FlowGate:
         lane.release(lane.base + len(lane.held))
         return lane.take()
 
-    def forget(self) -> None:
-        """The flow is closing: what has come from the server and not left never will.  The session reads the farewell next."""
-        if self.session is not None:
-            self.session.server.buffer = b""
-
     def rule(self, subject: PDU | Message, verdict: Verdict) -> bytes | None:
         """A judge has spoken about the PDU or the message in hand.  Gives what leaves in the place of a line, if anything."""
+        if self.closing is not None:
+            return None
         if isinstance(verdict, Close):
-            self.closing = self.closing or verdict
-        elif isinstance(subject, Message):
+            return self._close(subject, verdict)
+        if isinstance(subject, Message):
             if isinstance(verdict, Answer):
-                self.closing = self.closing or Close(verdict.raw)
+                self._close(subject, Close(verdict.raw))
         elif subject.kind in _LINES and not isinstance(verdict, Forward):
             return self._rule_line(subject, verdict)
+        return None
+
+    def _close(self, subject: PDU | Message, verdict: Close) -> bytes | None:
+        """The flow is to be ended.  A line of the server's that says so is none any more: nothing leaves in its place."""
+        self.closing = verdict
+        if isinstance(subject, Message):
+            self._withholding = subject.session.downwards
+        elif subject.direction is not C2S:
+            if subject.kind in _LINES:
+                return b""
+            self._withholding = True
         return None
 
     def _rule_line(self, pdu: PDU, verdict: Replace | Answer) -> bytes | None:
@@ -214,6 +289,10 @@ class FlowGate:
         lane.release(pdu.offset)
         if isinstance(verdict, Replace) or not client:
             lane.put(pdu.offset, pdu.size, verdict.raw)
+            if client:
+                self._lines[pdu.number] = verdict.raw
+            else:
+                self._said.append((pdu.offset, pdu.offset + len(verdict.raw)))
             return verdict.raw
         lane.drop(pdu.size)
         self._answers[pdu.number] = verdict.raw
@@ -222,18 +301,28 @@ class FlowGate:
     def take_turns(self) -> None:
         """Gives the answers whose turn has come: called before each line of the server is read, and after each feed."""
         session = self.session
-        while self._answers and session is not None and session.pending and session.between_replies:
+        if self._agreed:
+            return
+        if self.closing is not None:
+            if session is not None and not self.closed and session.server.step is Reader.line:
+                session.server.stop()
+            return
+        while self._answers and not self.over and session is not None and session.pending and session.between_replies:
             command = session.pending[0].command
             raw = self._answers.pop(command.number, None) if command is not None else None
             if raw is None:
                 return
-            self._server.put(session.server.offset, 0, raw)
+            begin = session.server.offset
+            self._server.put(begin, 0, raw)
+            self._said.append((begin, begin + len(raw)))
             session.server.say(raw)
 
     # TLS that begins in the session
 
     def passing(self, pdu: PDU) -> None:
-        """A PDU was cut off: is it about TLS?"""
+        """A PDU was cut off: is it mailspy's own, or about TLS?"""
+        if pdu.origin is MAILSPY and pdu.direction is C2S and (line := self._lines.pop(pdu.number, None)) is not None:
+            self._instead.append((pdu.number, line, _whole(pdu, line)))
         starttls, policy = self.starttls, self.policy
         if starttls is None or self._agreed:
             return
@@ -245,8 +334,11 @@ class FlowGate:
             return
         self._reply = (pdu.offset, pdu.offset + pdu.size)
         self._listing = pdu.verb in starttls.lists
-        if self._listing and policy.offered is not None and starttls.in_list(pdu):
-            self._edit(pdu, starttls, policy.offered)
+        if self._listing and pdu.kind is Kind.BODY and (edited := self._edited(pdu)) is not None and self.session is not None:
+            # The session goes on in the stream that the client gets.
+            self.session.server.offset += len(edited) - pdu.size
+            pdu.raw, pdu.size, pdu.note, pdu.origin = edited, len(edited), "", MAILSPY
+            self._reply = (pdu.offset, pdu.offset + pdu.size)
 
     def _tell(self, starttls: StartTls) -> None:
         """What is done in the server's place, once a session: neither it nor its lists are then the server's own."""
@@ -255,22 +347,62 @@ class FlowGate:
             self.edits.append(Finding("tls_policy", f"mailspy {stance.format(starttls.verb)}", {
                 "capability": starttls.verb, "offered": self.policy.offered, "accepted": self.policy.answer}))
 
-    def _edit(self, pdu: PDU, starttls: StartTls, offered: bool) -> None:
-        edited, session = starttls.edited(pdu.raw, offered), self.session
-        if edited != pdu.raw and pdu.offset >= self._server.base and session is not None:
-            self._server.release(pdu.offset)
-            self._server.put(pdu.offset, pdu.size, edited)
-            # The session goes on in the stream that the client gets.
-            session.server.offset += len(edited) - pdu.size
-            pdu.raw, pdu.size, pdu.note = edited, len(edited), ""
-            self._reply = (pdu.offset, pdu.offset + pdu.size)
-            how = "offers" if offered else "hides"
-            self.edits.append(Finding("tls_edit", f"mailspy {how} {starttls.verb} in the answer to {pdu.verb}", {
-                "capability": starttls.verb, "offered": offered, "command": pdu.verb}))
+    def edited(self, pdu: PDU) -> bytes | None:
+        """What leaves in the place of a reply that lists what the server can do, if anything."""
+        return self._edited(pdu) if pdu.kind is not Kind.BODY else None
 
-    def tls_agreed(self) -> None:
-        """TLS begins; from here on nothing leaves."""
-        self._agreed = self.policy.seen
+    def _edited(self, pdu: PDU) -> bytes | None:
+        starttls, offered, session = self.starttls, self.policy.offered, self.session
+        if starttls is None or offered is None or session is None or self._agreed or session.cut_short or pdu.origin is MAILSPY:
+            return None
+        edited = starttls.edited(pdu.raw, offered) if starttls.in_list(pdu) else pdu.raw
+        if edited == pdu.raw or pdu.offset < self._server.base:
+            return None
+        self._server.release(pdu.offset)
+        self._server.put(pdu.offset, pdu.size, edited)
+        self._said.append((pdu.offset, pdu.offset + len(edited)))
+        how = "offers" if offered else "hides"
+        self.edits.append(Finding("tls_edit", f"mailspy {how} {starttls.verb} in the answer to {pdu.verb}", {
+            "capability": starttls.verb, "offered": offered, "command": pdu.verb}))
+        return edited
+
+    def suspends(self, pdu: PDU) -> bool:
+        """A reply says that TLS begins.  Where that is ours to begin, it waits, and nothing leaves any more."""
+        if self._agreed or not self.policy.seen:
+            return False
+        self._agreed, self._waits, self._own = True, True, pdu.origin is MAILSPY
+        self._reply = (pdu.offset, pdu.offset + pdu.size)
+        if self._own:
+            self._said.pop()
+        return True
+
+    def agree(self) -> tuple[bytes, Words]:
+        """There is TLS with the server, or there need not be: the session reads the reply, which leaves now."""
+        session, reply = self.session, self.reply
+        assert session is not None
+        injected = (0, len(self._server.held) - len(reply))
+        self._server.clear()
+        begin, self._waits = session.server.offset, False
+        session.injected(injected)
+        session.resumed(reply, self._own)
+        return reply, Words(((begin, begin + len(reply)),) if self._own else (), injected=injected)
+
+    def reject(self) -> Words:
+        """There is no TLS: the client never gets the reply, nor the server what came with the command."""
+        session = self.session
+        assert session is not None
+        injected = (len(self._client.held), len(self._server.held) - len(self.reply))
+        self._agreed = self._waits = False
+        self._client.clear()
+        self._server.clear()
+        session.server.go_on()
+        session.injected(injected)
+        return Words(injected=injected)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a reply waits for TLS."""
+        return self._agreed and self._waits
 
     @property
     def agreed(self) -> bool:
@@ -294,8 +426,8 @@ class FlowGate:
 
     @property
     def reply(self) -> bytes:
-        """Of that the reply alone."""
-        return self.withheld[:max(0, self._reply[1] - self._server.base)]
+        """The reply that waits, without what came with it."""
+        return bytes(self._server.held[:max(0, self._reply[1] - self._server.base)])
 
     def give_hello(self) -> bytes:
         """There will be no TLS: what was taken away belongs to the session after all."""
@@ -353,11 +485,6 @@ class FlowGate:
         return self.starttls is not None and bool(session.pending) and session.pending[-1].verb == self.starttls.verb
 
     @property
-    def withheld(self) -> bytes:
-        """Where TLS is agreed on: the reply, which the client did not get yet, and what came with it."""
-        return bytes(self._server.held) if self._agreed else b""
-
-    @property
     def breached(self) -> str:
         """Who has sent clear text with the command or with its reply: `client`, `server` or nobody."""
         if self._client.held:
@@ -373,3 +500,11 @@ class FlowGate:
             lane.held.clear()
             lane.base = reader.offset
         self._reply = (session.server.offset, session.server.offset)
+
+
+def _whole(pdu: PDU, line: bytes) -> tuple[int, int] | None:
+    """Where the secret of a PDU stands in its line, of which it may have the head alone."""
+    if pdu.secret is None:
+        return None
+    first, last = pdu.secret
+    return first, last if len(line) == len(pdu.raw) else line_end(line)

@@ -26,10 +26,10 @@ import pluggy
 from inspector import hookspecs
 from inspector.errors import OptionError, PluginError
 from inspector.options import Option, OptionParser, Options
-from inspector.pdu import PDU, Message, Part, Sink
+from inspector.pdu import C2S, PDU, Message, Part, Sink
 from inspector.protocol import Protocol
 from inspector.session import Session
-from inspector.verdict import Verdict, strictest
+from inspector.verdict import Verdict, flaw, strictest
 
 GROUP: Final = "mailspy"
 """The entry point group of plugins."""
@@ -325,8 +325,15 @@ class Hooks:
         return GuardedSinks(self._host, "open_part", sinks) if sinks else None
 
     def _judge(self, subject: PDU | Message, session: Session) -> Verdict | None:
-        ask = self._judge_pdu if isinstance(subject, PDU) else self._judge_message
-        return strictest(answer for answer, _ in ask(subject, session))
+        line = isinstance(subject, PDU)
+        client = isinstance(subject, PDU) and subject.direction is C2S
+        sound: list[Verdict] = []
+        for answer, owner in (self._judge_pdu if line else self._judge_message)(subject, session):
+            if wrong := flaw(answer, client):
+                self._host.fault(owner, "judge_pdu" if line else "judge_message", PluginError(wrong))
+            else:
+                sound.append(answer)
+        return strictest(sound)
 
 
 def _idle(plugin: Any, hook: str) -> bool:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from inspector.anomaly import Anomaly
-from inspector.pdu import PDU, Direction, Finding, Flow
+from inspector.pdu import PDU, PEER, Direction, Finding, Flow
 from inspector.session import Session
 from inspector.shape import PduRecord
 from inspector.text import decode, sanitise
@@ -89,7 +89,8 @@ class JsonRecord:
             "pdu", flow, self._stamp if time == self._time else self.stamp(time), protocol, pdu.number,
             "C->S" if pdu.direction is C2S else "S->C", pdu.phase, pdu.client_state or UNSET, pdu.kind,
             pdu.verb, pdu.status, pdu.size, pdu.text, pdu.transaction,
-            {sanitise(name): sanitise(value) for name, value in details.items()} if details else None))
+            {sanitise(name): sanitise(value) for name, value in details.items()} if details else None,
+            "" if pdu.origin is PEER else "mailspy"))
 
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """Writes a deviation."""

@@ -22,7 +22,7 @@ def masked(session: Session, data: bytes) -> bytes:
     if half_read and (span := session.partial_secret(half_read)):
         spans.append((reader.offset + span[0], reader.position if reader.long_head else reader.offset + span[1]))
     for first, last in spans:
-        data = _cover(data, first - begin, last - begin)
+        data = covered(data, first - begin, last - begin)
     if reader.held_size:
         held = reader.waiting
         hidden = masked_lines(held, everything=session.secret_held())
@@ -31,7 +31,8 @@ def masked(session: Session, data: bytes) -> bytes:
     return data
 
 
-def _cover(data: bytes, first: int, last: int) -> bytes:
+def covered(data: bytes, first: int, last: int) -> bytes:
+    """The octets with those from `first` to `last` masked, the end of a line left out."""
     first, last = max(0, first), min(len(data), last)
     if last <= first:
         return data
@@ -51,6 +52,6 @@ def masked_lines(data: bytes, everything: bool = False) -> bytes:
 
 def _masked_line(line: bytes, everything: bool) -> bytes:
     if everything:
-        return line if line.strip() == b"*" else _cover(line, 0, line_end(line))
+        return line if line.strip() == b"*" else covered(line, 0, line_end(line))
     span = partial_span(line, SECRET_WORDS)
-    return line if span is None else _cover(line, *span)
+    return line if span is None else covered(line, *span)

@@ -188,6 +188,11 @@ class PDU:
         return decode(raw[:first]) + (MASK if last > first else "") + (decode(raw[last:end]) if end > last else "")
 
     @property
+    def way(self) -> str:
+        """Who says it to whom: `C->S`, `S->C`, or in somebody's place `M->S`, `M->C`."""
+        return self.direction.value if self.origin is PEER else f"M{self.direction.value[1:]}"
+
+    @property
     def shown(self) -> bytes:
         """`raw` with the secret, if any, replaced by stars of the same length."""
         if self.secret is None:

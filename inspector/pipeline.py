@@ -27,7 +27,7 @@ from inspector.protocols.smtp import LMTP, SMTP
 from inspector.reader import Reader
 from inspector.recognition import CLEAR_PORTS, NOT_MAIL, SMTP_FAMILY, TLS, TLS_PORTS, foreign
 from inspector.run import Run, calm
-from inspector.segment import Event, Forgotten, Gap, Noted, Opened, Remark, Reset, Secrets, Segment
+from inspector.segment import SILENT, Event, Forgotten, Gap, Noted, Opened, Remark, Reset, Secrets, Segment, Words
 from inspector.session import Observer, Session
 from inspector.starttls import PASS
 from inspector.unsealing import BROKEN, HOPELESS, READABLE, WAITING, Unsealing
@@ -68,7 +68,7 @@ class Copier(Interface):
     def gap(self, flow: Flow, client: bool, size: int) -> None:
         """Octets are missing."""
 
-    def noted(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int) -> None:
+    def noted(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int, words: Words) -> None:
         """What the live proxy has written down."""
 
     def ended(self, flow: Flow, direction: Direction, time: int) -> None:
@@ -171,7 +171,7 @@ class Pipeline:
             elif isinstance(event, Remark):
                 inspector.remark(event.name, event.detail, event.time)
             elif isinstance(event, Noted):
-                inspector.noted(event.findings, event.secured, event.time)
+                inspector.noted(event.findings, event.secured, event.time, event.words)
             else:
                 finished = inspector.reset if isinstance(event, Reset) else inspector.end
                 if finished(event.direction, event.time):
@@ -383,6 +383,37 @@ class Inspector:
             gate.session = self.session
             gate.starttls = self.session.starttls if gate.policy != PASS else None
 
+    def say(self, raw: bytes, time: int) -> Words:
+        """mailspy tells the client so in the server's place; what that has half said is never finished."""
+        self.time = time
+        self.forget_comments()
+        heard = self._arrival.server if self._arrival is not None else None
+        session = self.session or self._arrived()
+        session.time = time
+        session.hidden.clear()
+        begin = session.server.offset
+        try:
+            session.close_server()
+            begin = session.server.offset
+            session.server.say(raw)
+        except Exception as error:
+            self._degrade(error)
+        return Words(((begin, begin + len(raw)),), heard=heard, closing=True)
+
+    @property
+    def arriving(self) -> Arrival | None:
+        """What is known of the flow, while it may not be known yet what it is."""
+        return self._arrival
+
+    def arrive(self) -> Session:
+        """What the flow is is told now, if it is not known yet."""
+        return self.session or self._arrived()
+
+    def forget_comments(self) -> None:
+        """What was completed so far has been told."""
+        if self.seen:
+            self.seen.clear()
+
     def comments(self) -> list[str]:
         """What the last segment completed, one line a PDU: its number, direction, phase and text."""
         seen = self.seen
@@ -390,8 +421,8 @@ class Inspector:
             return []
         if len(seen) == 1:
             pdu = seen[0]
-            return [f"#{pdu.number} {pdu.direction} {pdu.phase} {pdu.note or pdu.text}"]
-        return [f"#{pdu.number} {pdu.direction} {pdu.phase} {pdu.text}" for pdu in seen]
+            return [f"#{pdu.number} {pdu.way} {pdu.phase} {pdu.note or pdu.text}"]
+        return [f"#{pdu.number} {pdu.way} {pdu.phase} {pdu.text}" for pdu in seen]
 
     def feed(self, client: bool, data: bytes, time: int) -> None:
         """Octets of one direction, at a time in microseconds since the epoch."""
@@ -502,17 +533,22 @@ class Inspector:
         session.time = time
         session.anomaly(name, detail)
 
-    def noted(self, findings: Sequence[Finding], secured: bool, time: int) -> None:
+    def noted(self, findings: Sequence[Finding], secured: bool, time: int, words: Words = SILENT) -> None:
         """What the live proxy knows of the flow, which no octet shows."""
         self.read_run()
         self.time = time
         if self._pipeline.copy is not None:
-            self._pipeline.copy.noted(self.flow, findings, secured, time)
+            self._pipeline.copy.noted(self.flow, findings, secured, time, words)
         if self.flow.closed:
             return
+        if words.heard is not None and self._arrival is not None:
+            self._arrival.hear(words.heard)
+            self._learn(self._arrival)
         session = self.session or self._arrived()
         session.time = time
         try:
+            if words is not SILENT:
+                session.worded(words)
             session.noted(findings, secured)
         except Exception as error:
             self._degrade(error)
@@ -586,6 +622,10 @@ class Inspector:
     def _arrive(self, arrival: Arrival, client: bool, data: bytes, time: int) -> None:
         """Octets of a flow of which it is not known yet what it is, or what stands before it."""
         arrival.take(client, data, time)
+        self._learn(arrival)
+
+    def _learn(self, arrival: Arrival) -> None:
+        """What the octets so far tell."""
         if self.session is None:
             name = arrival.name()
             if not name:
@@ -595,7 +635,7 @@ class Inspector:
         elif arrival.refuted():
             self._refute(arrival)
         elif odd := arrival.odd():
-            self.session.time = time
+            self.session.time = self.time
             self.session.anomaly("cross_protocol", odd)
         self._read(arrival)
         if arrival.over:

@@ -116,19 +116,51 @@ class Reader:
                 data, self.buffer, position = b"".join((self.buffer, data[position:])), b"", 0
                 end = len(data)
 
-    def say(self, raw: bytes) -> None:
-        """Reads octets of mailspy's own where the next PDU begins, before what has come."""
-        self.said.append((self.offset, self.offset + len(raw)))
+    def say(self, raw: bytes, own: bool = True) -> None:
+        """Reads octets where the next PDU begins, before what has come; `own`: they are mailspy's."""
+        if own and raw:
+            self.said.append((self.offset, self.offset + len(raw)))
         rest, self.buffer = self.buffer, b""
         self._read(raw)
         self.buffer, self._wanting = grown(self.buffer, rest) if self.buffer else rest, None
 
-    def says(self, end: int) -> bool:
-        """Whether the PDU that ends there is mailspy's own; forgets what it has said before."""
+    def says(self, begin: int, end: int) -> bool:
+        """Whether the PDU that stands there is mailspy's own; forgets what it has said before."""
         said = self.said
         while said and said[0][1] < end:
             del said[0]
-        return bool(said) and said[0][0] < end
+        return bool(said) and said[0][0] <= begin
+
+    def withdraw(self, left: int) -> None:
+        """What has come and not left never will: what was read past that offset is as if it had not come."""
+        if self.position <= left:
+            return
+        self.buffer = b""
+        if self.step is Reader.long_line:
+            self._head, self._long, self.step = b"", 0, Reader.line
+        elif self.step is Reader.content and self._content is not None:
+            ended = self._content.rest().partition(b".")[0] if left > self.offset else b""
+            self._long = left - self.offset
+            self._head = self._head[:self._long]
+            self._content = DotContent(self._content.lenient)
+            self._content.feed(ended, 0, None)
+
+    def close(self) -> None:
+        """What is half read is cut short, and what comes next begins anew."""
+        self.finish()
+        self.step = Reader.line
+
+    def stop(self) -> None:
+        """Nothing more is read: it crosses no more."""
+        self.step = Reader.nothing
+
+    def go_on(self) -> None:
+        """What comes next is read again."""
+        self.step = Reader.line
+
+    def nothing(self, data: bytes, position: int) -> int:
+        """Octets that do not cross."""
+        return len(data)
 
     @property
     def position(self) -> int:
@@ -137,14 +169,15 @@ class Reader:
 
     @property
     def safe(self) -> int:
-        """Up to where the octets may be sent on while judges decide: what is read, less what could be the end of a message.
+        """Up to where the octets may be sent on while judges decide: what is read, less a dot that could be the end of a message.
 
         Of a line, however long, nothing leaves before its end.
         """
         if self.step is Reader.long_line:
             return self.offset
-        waiting = self._content.waiting if self.step is Reader.content and self._content is not None else 0
-        return self.offset + self._long - waiting
+        rest = self._content.rest() if self.step is Reader.content and self._content is not None else b""
+        dot = rest.find(b".")
+        return self.offset + self._long - (len(rest) - dot if dot >= 0 else 0)
 
     @property
     def in_body(self) -> bool:
@@ -237,7 +270,7 @@ class Reader:
         if not self.client and self.session.gate is not None:
             self.session.gate.take_turns()
             if self.step is not Reader.line or self.buffer:
-                return position
+                return len(data) if self.step is Reader.nothing else position
         self.offset += size
         line = data[position:end] if position or end != len(data) else data
         if size > limit:

@@ -5,7 +5,7 @@ Knows the events of a TCP connection.  Must not know where they come from.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from inspector.pdu import Direction, Finding, Flow
 
@@ -68,14 +68,36 @@ class Remark(NamedTuple):
     detail: str
 
 
+class Words(NamedTuple):
+    """What mailspy has said in somebody's place in what comes next of a flow: no octet shows whose words it is made of."""
+
+    said: tuple[tuple[int, int], ...] = ()
+    """To the client: where in the stream that it got those octets stand (begin, end)."""
+    instead: tuple[tuple[int, bytes], ...] = ()
+    """To the server: by the number of the client's PDU the line that left in its place."""
+    withheld: bytes = b""
+    """The last octets of a content that the client did not get, since a judge has ended the flow at it."""
+    injected: tuple[int, int] = (0, 0)
+    """Octets in the clear that came with the client's wish for TLS and with the server's agreement, and went nowhere."""
+    heard: bytes | None = None
+    """The server's first octets, by which the protocol was told: the client got others."""
+    closing: bool = False
+    """What is half said to the client is never finished: the last words, if any, are mailspy's."""
+
+
+SILENT: Final = Words()
+
+
 class Noted(NamedTuple):
-    """What only the live proxy could know of a flow, and has written down: how its legs are in TLS, what it has changed."""
+    """What only the live proxy could know of a flow, and has written down: how its legs are in TLS, what it has changed
+    or said."""
 
     flow: int
     time: int
     findings: tuple[Finding, ...]
     secured: bool = False
     """From here on what crosses in TLS is seen in the clear."""
+    words: Words = SILENT
 
 
 class Secrets(NamedTuple):

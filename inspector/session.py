@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from inspector.limits import Limits
+    from inspector.segment import Words
     from inspector.starttls import StartTls
     from inspector.verdict import Verdict
 
@@ -86,8 +87,11 @@ class Gate(Protocol):
     def passing(self, pdu: PDU) -> None:
         """A PDU has been cut off; the judges have spoken."""
 
-    def tls_agreed(self) -> None:
-        """The reply that was read last says that TLS begins."""
+    def edited(self, pdu: PDU) -> bytes | None:
+        """What leaves in the place of a list of what the server can do, if anything."""
+
+    def suspends(self, pdu: PDU) -> bool:
+        """A reply says that TLS begins: whether it waits until it is known that there will be TLS."""
 
     def take_turns(self) -> None:
         """The server's next line is about to be read: answers given in its place go first when it is their turn."""
@@ -122,9 +126,11 @@ class Veil:
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_cut", "_early", "_found", "_veil", "authenticated", "client", "doubtful", "flow", "gate", "hidden",
+    __slots__ = ("_approved", "_cut", "_early", "_found", "_veil",
+                 "authenticated", "client", "doubtful", "flow", "gate", "hidden",
                  "instead", "joined", "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening",
-                 "pending", "seen", "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
+                 "pending", "recorded", "seen", "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled",
+                 "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow, self.observer, self.limits, self.machine = flow, observer, limits, machine
@@ -147,8 +153,8 @@ class Session:
         """Who is logged in, where that crossed in the clear; else empty."""
         self.authenticated = False
         """SMTP: the server has accepted the client's AUTH."""
-        self.tls = flow.secure
-        """TLS has been agreed on: what follows cannot be read, unless it is unveiled."""
+        self.tls = self.unveiled = flow.secure
+        """TLS has been agreed on: what follows cannot be read, unless it is unveiled: it is seen in the clear."""
         self.taint = 0
         """Up to this offset of the client's stream every line is taken for secret: it came before the answer to AUTH."""
         self.gate: Gate | None = None
@@ -157,9 +163,11 @@ class Session:
         """Where PDUs are collected for the capture, or None."""
         self.hidden: list[tuple[int, int]] = []
         """Where in the client's stream the secrets of the PDUs of the segment in hand stand, while PDUs are collected."""
+        self.recorded: dict[int, bytes] = {}
+        """In replay: the lines that left in the place of the client's, by the numbers of their PDUs."""
         self.instead: bytes | None = None
         """What a judge has put in the place of the line in hand, which is read next."""
-        self._cut = self._early = False
+        self._cut = self._early = self._approved = False
         self._found: dict[str, int] = {}
         """How often each deviation was found."""
         self._veil = Veil()
@@ -167,8 +175,6 @@ class Session:
         """Octets of the body in hand are missing."""
         self.joined = False
         """The capture begins in the middle of the flow, and no command has come since: replies may answer what is not in it."""
-        self.unveiled = flow.secure
-        """TLS was agreed on, and what crosses in it is seen in the clear."""
         self.starttls: StartTls | None = None
         """How TLS begins in the protocol; None where it cannot."""
         self.offers: Offers | None = None
@@ -269,8 +275,10 @@ class Session:
         return self.message is not None or bool(self.client.buffer or self.client.held or self.server.buffer or self._due())
 
     def _due(self) -> list[Exchange]:
-        """Commands whose replies are still to come; QUIT may do without."""
-        return [exchange for exchange in self.pending if exchange.command is not None and exchange.verb not in ("QUIT", HEADER)]
+        """Commands whose replies are still to come; QUIT may do without, and what mailspy is about to answer itself."""
+        ours = self.starttls.verb if self._veil.edited and self.starttls is not None else "QUIT"
+        free = ("QUIT", HEADER, ours)
+        return [exchange for exchange in self.pending if exchange.command is not None and exchange.verb not in free]
 
     def _told_due(self) -> None:
         due = self._due()
@@ -336,15 +344,20 @@ class Session:
         reader = self.client if client else self.server
         pdu = PDU(number, C2S if client else S2C, kind, phase, verb, status, raw, size, reader.offset - size, self.time,
                   client_state, transaction, secret, command, details, note)
-        if reader.said and reader.says(reader.offset):
+        if reader.said and reader.says(pdu.offset, reader.offset):
             pdu.origin = MAILSPY
-        elif self.observer.judge is not None:
+            return pdu
+        if self.observer.judge is not None and not self._approved:
             self._judged(pdu, self.observer.judge)
+        if self.gate is not None and not client and self.instead is None:
+            self.instead = self.gate.edited(pdu)
+        if self.recorded and client:
+            self.instead = self.recorded.pop(number, None)
         return pdu
 
     def _judged(self, pdu: PDU, judge: Callable[[PDU | Message, Session], Verdict | None]) -> None:
         verdict = judge(pdu, self)
-        if verdict is not None and self.gate is not None:
+        if verdict is not None and self.gate is not None and not self._cut:
             self.instead = self.gate.rule(pdu, verdict)
 
     def read_instead(self, pdu: PDU) -> None:
@@ -547,6 +560,11 @@ class Session:
         return None, False
 
     @property
+    def cut_short(self) -> bool:
+        """Whether the PDU in hand is cut short by the end of the stream: nothing takes its place."""
+        return self._cut
+
+    @property
     def reply_in_hand(self) -> int:
         """Octets of the server's that were cut off and belong to a reply of several lines that is not whole."""
         return 0
@@ -555,6 +573,11 @@ class Session:
     def between_replies(self) -> bool:
         """Whether the server's next octets begin something new: then mailspy may speak in its place."""
         return self.server.step is Reader.line and not self.reply_in_hand
+
+    @property
+    def downwards(self) -> bool:
+        """Whether messages cross from the server to the client."""
+        return False
 
     def secret_held(self) -> bool:
         """Whether what the client's reader holds, or is in the middle of, must be taken for secret."""
@@ -580,10 +603,29 @@ class Session:
         if self.offers is not None and not self._veil.edited and self.offers.withdrawn(self.flow.server, offered):
             self.anomaly("starttls_withdrawn", f"{self.flow.server} has offered {starttls.verb} before", pdu)
 
+    def suspended(self, pdu: PDU) -> bool:
+        """Whether the reply that TLS begins after waits: then it was not read, and what comes with it is nobody's."""
+        if self.gate is None or not self.gate.suspends(pdu):
+            return False
+        self.number = pdu.number - 1
+        self.server.offset = pdu.offset
+        self.server.stop()
+        if pdu.origin is MAILSPY:
+            self.server.said.pop()
+        return True
+
+    def resumed(self, reply: bytes, own: bool) -> None:
+        """The client gets that reply now, which has been judged; `own`: mailspy's."""
+        self.server.go_on()
+        self._approved = True
+        self.server.say(reply, own)
+        self._approved = False
+
     def answered_tls(self, agreed: bool, odd: str = "") -> None:
         """The server has answered the command that begins TLS; `odd`: its status, where that is good and agrees to nothing."""
         if agreed:
             self.start_tls()
+        if agreed or self._veil.failed:
             self.client.resume()
             return
         verb = self.starttls.verb if self.starttls is not None else ""
@@ -603,8 +645,6 @@ class Session:
         if held and held[:1] != b"\x16":
             self._veil.server = -1
             self.anomaly("plaintext_after_starttls", f"{len(held)} octets came in the clear before the reply")
-        if self.gate is not None:
-            self.gate.tls_agreed()
 
     def clear_again(self, line: bytes) -> bool:
         """Whether the client's first line where a TLS record was due is a command, and the session goes on in the clear.
@@ -634,6 +674,32 @@ class Session:
                 self._leg(finding.fields)
             elif finding.event == "tls_passed":
                 self.give_up()
+
+    def worded(self, words: Words) -> None:
+        """In replay: what mailspy has said in somebody's place, in what comes next."""
+        if len(self.recorded) < self.limits.unanswered:
+            self.recorded = {number: line for number, line in (*self.recorded.items(), *words.instead) if number > self.number}
+        self.injected(words.injected)
+        if words.withheld:
+            self.server.feed(words.withheld)
+        if words.closing:
+            self.close_server()
+        if len(self.server.said) < self.limits.unanswered:
+            self.server.said += words.said
+
+    def injected(self, octets: tuple[int, int]) -> None:
+        """So many octets in the clear came with the client's wish for TLS and with the server's agreement, and went nowhere."""
+        for count, what in zip(octets, ("command", "reply"), strict=True):
+            if count:
+                self.anomaly("plaintext_after_starttls", f"{count} octets came in the clear with the {what}, and went nowhere")
+
+    def withdraw(self, left: int) -> None:
+        """What the server has sent past that offset and the client did not get crosses no more."""
+        self.server.withdraw(left)
+
+    def close_server(self) -> None:
+        """The client gets no more of the server's words: at most mailspy's own come now."""
+        self.server.close()
 
     def _injected(self, fields: Mapping[str, object]) -> None:
         """Where mailspy itself has asked the server for TLS, which no PDU shows."""

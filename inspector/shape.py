@@ -26,3 +26,4 @@ class PduRecord(msgspec.Struct, omit_defaults=True, gc=False):
     text: str
     transaction: int = 0
     details: dict[str, str] | None = None
+    origin: str = ""

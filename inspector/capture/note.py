@@ -1,16 +1,18 @@
-"""What the live proxy writes into a capture beside the packets, as a comment: findings that no octet shows.
+"""What the live proxy writes into a capture beside the packets, as a comment: findings that no octet shows, and whose the words
+are that come next.
 
 Knows the form of the comment.  Must not know packets.  What a capture claims is checked for its form, never trusted further.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from inspector.pdu import Finding
+from inspector.segment import SILENT, Words
 
 PREFIX: Final = b"mailspy-note "
 """How the comment begins; a JSON object follows."""
@@ -23,11 +25,26 @@ CUT: Final = 500
 SEVERITIES: Final = frozenset({"info", "low", "medium", "high", "critical"})
 
 
-class Note(msgspec.Struct):
+SAID: Final = 1_000
+"""Places of mailspy's own words that one comment tells."""
+
+
+class Note(msgspec.Struct, omit_defaults=True):
     """The JSON object."""
 
     secured: bool
     findings: list[Told]
+    said: list[tuple[Place, Place]] = []
+    instead: list[tuple[Place, bytes]] = []
+    """The lines in base64."""
+    withheld: bytes = b""
+    injected: tuple[Place, Place] = (0, 0)
+    heard: bytes | None = None
+    closing: bool = False
+
+
+Place = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
+"""A number of octets or of a PDU."""
 
 
 class Told(msgspec.Struct):
@@ -39,8 +56,22 @@ class Told(msgspec.Struct):
     severity: str
 
 
-def pack(findings: Sequence[Finding], secured: bool) -> bytes:
-    """The comment; of what would be longer than a comment can be, no more than that it was."""
+def pack(findings: Sequence[Finding], secured: bool, words: Words = SILENT) -> Iterator[bytes]:
+    """The comments; of a finding that would be longer than a comment can be, no more than that it was."""
+    if words.heard is not None:
+        yield PREFIX + msgspec.json.encode(Note(False, [], heard=words.heard))
+    if words.closing or words.injected != (0, 0):
+        yield PREFIX + msgspec.json.encode(Note(False, [], withheld=words.withheld, injected=words.injected,
+                                                closing=words.closing))
+    for place in range(0, len(words.said), SAID):
+        yield PREFIX + msgspec.json.encode(Note(False, [], said=list(words.said[place:place + SAID])))
+    for line in words.instead:
+        yield PREFIX + msgspec.json.encode(Note(False, [], instead=[line]))
+    if findings or secured:
+        yield _findings(findings, secured)
+
+
+def _findings(findings: Sequence[Finding], secured: bool) -> bytes:
     told = [Told(one.event, one.summary, one.fields, one.severity) for one in findings]
     octets = PREFIX + msgspec.json.encode(Note(secured, told))
     if len(octets) > LONGEST:
@@ -49,15 +80,16 @@ def pack(findings: Sequence[Finding], secured: bool) -> bytes:
     return octets
 
 
-def unpack(comment: bytes) -> tuple[tuple[Finding, ...], bool] | None:
-    """The findings, and whether what follows crossed in TLS; None where that is no such comment."""
+def unpack(comment: bytes) -> tuple[tuple[Finding, ...], bool, Words] | None:
+    """The findings, whether what follows crossed in TLS, whose words it is; None where that is no such comment."""
     try:
         note = _decode(comment.removeprefix(PREFIX))
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return None
     findings = tuple(Finding(one.event, one.summary, one.fields, one.severity) for one in note.findings
                      if one.event in EVENTS and one.severity in SEVERITIES)
-    return findings, note.secured
+    return findings, note.secured, Words(tuple(note.said), tuple(note.instead), note.withheld, note.injected, note.heard,
+                                                note.closing)
 
 
 _decode: Final = msgspec.json.Decoder(Note).decode

@@ -16,6 +16,7 @@ from inspector.capture.note import pack
 from inspector.formats import frame, pcapng
 from inspector.formats.frame import LARGEST
 from inspector.pdu import C2S, Direction, Finding, Flow
+from inspector.segment import SILENT, Words
 
 BATCH: Final = 128 * LARGEST
 """Octets handed to one system call, so that their packets are less than the 1,024 pieces that Linux takes."""
@@ -76,10 +77,12 @@ class CaptureWriter:
         conversation = self._conversations.get(flow.number) or self._begin(flow)
         conversation.half(direction).advance(size)
 
-    def note(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int) -> None:
-        """Writes down what no octet shows; `secured`: from here on what crosses in TLS stands in the clear."""
+    def note(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int, words: Words = SILENT) -> None:
+        """Writes down what no octet shows; `secured`: from here on what crosses in TLS stands in the clear; `words`: what mailspy
+        says itself in what comes next."""
         conversation = self._conversations.get(flow.number) or self._begin(flow)
-        self._control(conversation, conversation.client.note(pack(findings, secured), time), time)
+        for comment in pack(findings, secured, words):
+            self._control(conversation, conversation.client.note(comment, time), time)
 
     def secrets(self, keylog: bytes, time: int) -> None:
         """Writes keys of TLS sessions whose records come next."""

@@ -13,6 +13,7 @@ from inspector.capture.writer import CaptureWriter
 from inspector.export.form import Form
 from inspector.pdu import C2S, S2C, Direction, Finding, Flow
 from inspector.pipeline import Inspector
+from inspector.segment import Words
 
 
 class Wanted(Form):
@@ -55,10 +56,10 @@ class Copy:
         if self._wants(flow):
             self._writer.gap(flow, C2S if client else S2C, size)
 
-    def noted(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int) -> None:
+    def noted(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int, words: Words) -> None:
         """What the live proxy has written down."""
         if self._wants(flow):
-            self._writer.note(flow, findings, secured, time)
+            self._writer.note(flow, findings, secured, time, words)
 
     def ended(self, flow: Flow, direction: Direction, time: int) -> None:
         """A direction is over."""

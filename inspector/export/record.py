@@ -11,7 +11,7 @@ from collections import deque
 from typing import Final, NamedTuple
 
 from inspector.anomaly import Anomaly
-from inspector.pdu import C2S, PDU, Finding, Flow, Kind
+from inspector.pdu import C2S, PDU, PEER, Finding, Flow, Kind
 from inspector.session import Session
 from inspector.text import sanitise
 
@@ -66,8 +66,8 @@ class Record:
         """A PDU."""
         self._phase = pdu.phase
         bulk = pdu.kind in (Kind.BODY, Kind.OPAQUE)
-        self._add(Step("client" if pdu.direction is C2S else "server", pdu.time, pdu.phase, pdu.text[:TEXT], pdu.status, pdu.size,
-                       bulk))
+        text = pdu.text[:TEXT] if pdu.origin is PEER else f"mailspy: {pdu.text[:TEXT]}"
+        self._add(Step("client" if pdu.direction is C2S else "server", pdu.time, pdu.phase, text, pdu.status, pdu.size, bulk))
 
     def anomaly_found(self, anomaly: Anomaly, session: Session) -> None:
         """A deviation."""

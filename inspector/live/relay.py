@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from inspector.gate import FlowGate, Held
 from inspector.live.clock import now
 from inspector.pdu import C2S, S2C, Direction, Finding, Flow
+from inspector.segment import SILENT, Words
 from inspector.starttls import PASS, Policy
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Recorder(Protocol):
     def segment(self, flow: Flow, direction: Direction, data: bytes, time: int, comments: Sequence[str] = ()) -> None:
         """Octets, before they leave."""
 
-    def note(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int) -> None:
+    def note(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int, words: Words = SILENT) -> None:
         """What no octet shows."""
 
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
@@ -107,8 +108,28 @@ class Relay:
         """There is no server: tells the client so, in its protocol, and ends."""
         self.client.start()
         if line:
-            self.received(False, line)
+            self.say(line)
         self.ended(False)
+
+    def say(self, line: bytes) -> None:
+        """Tells the client something in the server's place."""
+        self._flush()
+        if self._over:
+            return
+        time = now()
+        words = self.inspector.say(line, time)
+        self._record_words(words, time)
+        self._got(line, time, self.inspector.comments())
+        self.client.send(line)
+
+    def _record_words(self, words: Words, time: int) -> None:
+        if self._capture is not None and words is not SILENT:
+            self._capture.note(self.inspector.flow, (), False, time, words)
+
+    def _got(self, data: bytes, time: int, comments: Sequence[str] = ()) -> None:
+        """The client gets those octets next."""
+        if self._capture is not None and data:
+            self._capture.segment(self.inspector.flow, S2C, data, time, comments)
 
     # What links tell
 
@@ -214,16 +235,16 @@ class Relay:
         if self._over:
             return
         self.note(findings)
+        server, self.server = self.server, None
+        if server is not None:
+            server.abort()
+        if farewell:
+            self.say(farewell)
         if not self._told:
             time = now()
             if self._capture is not None:
                 self._capture.reset(self.inspector.flow, S2C, time)
             self._told = self.inspector.reset(S2C, time)
-        server, self.server = self.server, None
-        if server is not None:
-            server.abort()
-        if farewell:
-            self.client.send(farewell)
         self._done(_close)
 
     def _done(self, how: Callable[[Link], None]) -> None:
@@ -262,39 +283,57 @@ class GatedRelay(Relay):
         if gate is None:
             super().received(client, data)
             return
-        time = now()
+        if gate.closed and not client:
+            return
+        time, before, arriving = now(), inspector.time, inspector.arriving
         gate.came(client, data)
         inspector.feed(client, data, time)
-        comments = inspector.comments()
-        if client:
-            if hello := gate.take_hello():
-                data = data[:-len(hello)]
-            if self._capture is not None and data:
-                saved = data if self._keep_secrets else inspector.masked(data)
-                self._capture.segment(inspector.flow, C2S, saved, time, comments)
+        hello = gate.take_hello() if client else b""
         gate.take_turns()
+        comments = inspector.comments()
         to_server, to_client = gate.leaves(True), gate.leaves(False)
-        if gate.closing is not None and gate.closing.farewell:
-            to_client += gate.closing.farewell
-            gate.forget()
-            inspector.feed(False, gate.closing.farewell, time)
-        if self._capture is not None and (shown := to_client + gate.withheld):
-            self._capture.segment(inspector.flow, S2C, shown, time, () if client else comments)
+        words = gate.words(self._keep_secrets)
+        if words.said:
+            words = words._replace(heard=arriving.server if arriving is not None else None)
+        self._record_words(words, time)
+        if client and self._capture is not None and len(hello) < len(data):
+            said = data[:-len(hello)] if hello else data
+            saved = said if self._keep_secrets else inspector.masked(said)
+            self._capture.segment(inspector.flow, C2S, saved, time, comments)
+        self._got(to_client, time, () if client else comments)
         if to_server:
             self._pass_on(True, to_server)
         if to_client:
             self._pass_on(False, to_client)
-        if gate.closing is not None or gate.agreed:
+        if gate.closing is not None and not gate.closed:
+            self._end_by(gate, arriving.server if arriving is not None else None, time)
+        elif not to_client and words is SILENT and (not client or len(hello) == len(data)):
+            inspector.time = before  # nothing has crossed yet
+        if gate.closed or gate.agreed:
             self._flush()
         self._go_on(gate)
+
+    def _end_by(self, gate: FlowGate, heard: bytes | None, time: int) -> None:
+        """A judge has ended the flow: what left before, then mailspy's last words."""
+        inspector = self.inspector
+        inspector.forget_comments()
+        inspector.arrive()
+        left, words, farewell = gate.end()
+        words = words._replace(heard=heard)
+        self._got(left, time)
+        self._record_words(words, time)
+        self._got(farewell, time, inspector.comments())
+        if left or farewell:
+            self._pass_on(False, left + farewell)
 
     def _go_on(self, gate: FlowGate) -> None:
         """What follows from what the gate has seen."""
         if gate.edits:
             edits, gate.edits = gate.edits, []
             self.note(edits)
-        if gate.closing is not None:
-            self.end_from_server()
+        if gate.closed:
+            if self.server is not None:
+                self.end_from_server()
         elif gate.agreed and self._begin_tls is not None:
             begin, self._begin_tls = self._begin_tls, None
             begin(self, gate)
@@ -312,6 +351,8 @@ class GatedRelay(Relay):
         gate, session = self._gate, self.inspector.session
         assert gate is not None
         assert session is not None
+        if gate.waits:
+            self._agree(gate)
         self.client, self.server = client, server
         client.owner, client.client = self, True
         if server is not None:
@@ -357,6 +398,31 @@ class GatedRelay(Relay):
         self.received(True, hello)
         return f"{NO_REPLY}; what follows passes unread"
 
+    def agree(self) -> None:
+        """The client is told that TLS begins."""
+        if self._gate is not None and self._gate.waits and not self._over:
+            self.client.send(self._agree(self._gate))
+
+    def _agree(self, gate: FlowGate) -> bytes:
+        self._flush()
+        time, inspector, session = now(), self.inspector, self.inspector.session
+        assert session is not None
+        inspector.time = session.time = time
+        inspector.forget_comments()
+        reply, words = gate.agree()
+        self._record_words(words, time)
+        self._got(reply, time, inspector.comments())
+        return reply
+
+    def abandon(self, findings: Sequence[Finding], farewell: bytes = b"") -> None:
+        """There is no session: what waits for TLS goes nowhere."""
+        gate, session = self._gate, self.inspector.session
+        if gate is not None and gate.waits and session is not None and not self._over:
+            self._flush()
+            self.inspector.time = session.time = time = now()
+            self._record_words(gate.reject(), time)
+        super().abandon(findings, farewell)
+
     def _waits(self) -> bool:
         """Whether octets of the client wait for a reply."""
         session = self.inspector.session
@@ -368,9 +434,28 @@ class GatedRelay(Relay):
             self._late = True
             return
         self._let_go(client)
+        if not client:
+            self._withdraw()
         super().ended(client)
         if not client and self._late:
             self._end_late()
+
+    def _withdraw(self) -> None:
+        """What the client did not get of the server's words, and never will, was not said."""
+        if self._gate is not None and not self._over and (rest := self._gate.withdraw()):
+            self._got(rest, self.inspector.time)
+            self._pass_on(False, rest)
+
+    def broken(self, client: bool) -> None:
+        """One side has aborted: so is the other."""
+        self._flush()
+        self._withdraw()
+        super().broken(client)
+
+    def stop(self) -> None:
+        """mailspy stops: whatever its state."""
+        self._withdraw()
+        super().stop()
 
     def _end_late(self) -> None:
         self._late = False
@@ -391,7 +476,8 @@ class GatedRelay(Relay):
         server, self.server = self.server, None
         if server is not None:
             server.abort()
-        self.ended(False)
+        if not self._server_ended:
+            self.ended(False)
 
 
 def _close(link: Link) -> None:

@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from inspector.pdu import C2S, S2C
+from inspector.segment import SILENT
 from inspector.unsealing import DATA, HEADER
 
 if TYPE_CHECKING:
     from inspector.capture.writer import CaptureWriter, Octets
     from inspector.live.secure import SecureLink
     from inspector.pdu import Direction, Finding, Flow
+    from inspector.segment import Words
 
 MOST: Final = 1 << 20
 """Octets of keys that are taken at a time."""
@@ -106,9 +108,9 @@ class SealedCapture:
         else:
             self._comments = comments
 
-    def note(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int) -> None:
+    def note(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int, words: Words = SILENT) -> None:
         """What no octet shows; what follows does not stand in the clear."""
-        self._capture.note(flow, findings, False, time)
+        self._capture.note(flow, findings, False, time, words)
 
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
         """FIN."""

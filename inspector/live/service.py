@@ -262,12 +262,8 @@ class Service:
         if gate.breached and not self.settings.drop_injected:
             self._insecure(relay, Failed(gate.breached == CLIENT, BREACHED), route, True)
             return
-        client, server, reply = relay.client, relay.server, gate.reply
+        client, server = relay.client, relay.server
         assert server is not None
-
-        def answer() -> None:
-            client.send(reply)
-
         both = gate.policy.answer is None
 
         def done(client: Link, server: Link, *legs: Leg | None) -> None:
@@ -284,7 +280,7 @@ class Service:
         # What either side says from here on is its TLS, or breaks it: nobody but TLS reads it.
         client.pause()
         server.pause()
-        handshakes.begin(True, both, gate.hello, answer)
+        handshakes.begin(True, both, gate.hello, relay.agree)
 
     def _sealed(self, relay: Relay, client: Link) -> SealedCapture | None:
         """The capture of the client's records, where it is asked for."""

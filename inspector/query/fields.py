@@ -204,6 +204,7 @@ FIELDS: Final = _table(
     # Lines
     Field("number", NUMBER, "of the line in its session", _pdu(lambda pdu: pdu.number)),
     Field("direction", TEXT, "who sent it: client (C->S) or server (S->C)", _pdu(lambda pdu: WAYS[pdu.direction]), several=True),
+    Field("origin", TEXT, "whose words it is: peer, or mailspy in somebody's place", _pdu(lambda pdu: pdu.origin.value)),
     Field("kind", TEXT, f"{', '.join(kind.value for kind in Kind)}", _pdu(lambda pdu: pdu.kind.value)),
     Field("phase", TEXT, "the part of the session: see mailspy phases", _pdu(lambda pdu: pdu.phase)),
     Field("verb", TEXT, "the command; of a reply or a content, the command it belongs to; of a message, how it crossed",

@@ -69,6 +69,10 @@ class Pop3Session(Session):
     def client_state(self) -> str:
         return self.automaton.state
 
+    @property
+    def downwards(self) -> bool:
+        return True
+
     # The client's lines
 
     def client_line(self, line: bytes, size: int) -> None:
@@ -229,6 +233,8 @@ class Pop3Session(Session):
                          transaction.number if transaction is not None else 0, None, command, NOTHING, reading.text)
         if self.instead is not None:
             self.read_instead(pdu)
+            return
+        if verb == "STLS" and outcome is OK and self.suspended(pdu):
             return
         if place:
             self.passed_over(place)

@@ -303,6 +303,16 @@ class SmtpSession(Session):
     def reply_in_hand(self) -> int:
         return self._reply_size if self._lines else 0
 
+    def withdraw(self, left: int) -> None:
+        super().withdraw(left)
+        if self._lines and self.server.offset > left:
+            self.server.offset -= self._reply_size
+            self._lines = []
+
+    def close_server(self) -> None:
+        super().close_server()
+        self._cut_lines()
+
     def _cut_lines(self) -> None:
         """A reply of several lines whose last will not come."""
         if self._lines:
@@ -334,6 +344,8 @@ class SmtpSession(Session):
                          reading.text)
         if self.instead is not None:
             self.read_instead(pdu)
+            return
+        if verb == "STARTTLS" and outcome is OK and self.suspended(pdu):
             return
         if place:
             self.passed_over(place)
