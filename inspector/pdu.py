@@ -209,7 +209,7 @@ def stars(length: int) -> bytes:
 class Exchange:
     """One command and all its replies."""
 
-    __slots__ = ("client_state", "command", "due", "entry", "phase", "replies", "transaction", "verb")
+    __slots__ = ("client_state", "command", "due", "entry", "hoped", "phase", "replies", "transaction", "verb")
 
     verb: str
     phase: str
@@ -235,6 +235,8 @@ class Exchange:
         self.entry = entry
         self.due = due
         self.replies = replies
+        self.hoped: list[str] | None = None
+        """The states that the machines were expected in before it, when that was last made anew."""
 
     @property
     def duration(self) -> int:

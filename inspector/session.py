@@ -440,10 +440,20 @@ class Session:
             self.observer.phase_changed(self, before)
 
     def hope(self, *machines: Machine) -> None:
-        """Makes the expectations anew, where a reply has dashed them, before the next command is looked at."""
-        verbs = [exchange.verb for exchange in self.pending]
-        for machine in machines:
-            machine.hope(verbs)
+        """Makes the expectations anew, where a reply has dashed them, before the next command is looked at.
+
+        Only up to the first command from which on nothing is different: a peer may have thousands wait, and have each refused.
+        """
+        for place, machine in enumerate(machines):
+            machine.stale = False
+            before, machine.expected = machine.expected, machine.state
+            for exchange in self.pending:
+                hoped = exchange.hoped = exchange.hoped or ["", ""]
+                if hoped[place] == machine.expected:
+                    machine.expected = before
+                    break
+                hoped[place] = machine.expected
+                machine.announce(exchange.verb)
 
     def hope_again(self, verb: str, *machines: Machine) -> None:
         """The same before a command of that verb; after what is missing, the first command tells the phase: this one, or the
@@ -481,7 +491,8 @@ class Session:
 
     def synchronising(self) -> bool:
         """Whether an unanswered command must be answered before the client's next octets can be read."""
-        return any(exchange.entry is not None and exchange.entry.synchronises for exchange in self.pending)
+        # Where one does, it is nearly always the last: the reader waits behind it.
+        return any(exchange.entry is not None and exchange.entry.synchronises for exchange in reversed(self.pending))
 
     def talked_early(self) -> bool:
         """Whether the client speaks before the greeting; True once."""

@@ -98,7 +98,7 @@ class Lane:
     __slots__ = ("buffer", "messages", "next", "open")
 
     def __init__(self) -> None:
-        self.buffer = b""
+        self.buffer = bytearray()
         """A record that is not whole."""
         self.messages = b""
         """Handshake messages that are not whole."""
@@ -240,7 +240,12 @@ BROKEN: Final = "broken"
 
 def _records(lane: Lane, data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The whole records in what has come, each as header and body."""
-    data = lane.buffer + data
+    lane.buffer += data
+    size = len(lane.buffer)
+    length = int.from_bytes(lane.buffer[3:HEADER], "big")
+    if size < HEADER or (lane.buffer[1] == 3 and length <= LONGEST and size < HEADER + length):
+        return  # it is not whole, and not copied for each octet that comes
+    data, lane.buffer = bytes(lane.buffer), bytearray()
     at = 0
     try:
         while len(data) - at >= HEADER:
@@ -254,7 +259,7 @@ def _records(lane: Lane, data: bytes) -> Iterator[tuple[bytes, bytes]]:
             at = end
             yield header, body
     finally:
-        lane.buffer = data[at:]
+        lane.buffer += data[at:]
 
 
 def _chosen(extensions: bytes) -> int:

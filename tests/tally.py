@@ -46,16 +46,19 @@ class Tally(bytes):
     def __add__(self, other: Any) -> Tally:
         return self._cut(bytes(self) + other)
 
-    def __radd__(self, other: Any) -> Tally:
+    def __radd__(self, other: Any) -> Any:
+        if isinstance(other, bytearray):
+            self._count(len(self))
+            return NotImplemented  # it grows in place
         return self._cut(bytes(other) + bytes(self))
 
-    def split(self, *arguments: Any) -> Any:
+    def split(self, *arguments: Any, **named: Any) -> Any:
         self._count(len(self))
-        return super().split(*arguments)
+        return super().split(*arguments, **named)
 
-    def splitlines(self, *arguments: Any) -> Any:
+    def splitlines(self, *arguments: Any, **named: Any) -> Any:
         self._count(len(self))
-        return [self._cut(line) for line in super().splitlines(*arguments)]
+        return [self._cut(line) for line in super().splitlines(*arguments, **named)]
 
     def isascii(self) -> bool:
         self._count(len(self))

@@ -62,14 +62,20 @@ class Base64:
     def __init__(self) -> None:
         self.broken = False
         self.name = b""
-        self._carry = b""
+        self._carry: bytes | bytearray = b""
         """What is not decoded yet: an unfinished line, or the letters of an unfinished group of four."""
         self._streams = 0
 
     def feed(self, data: bytes) -> bytes:
         """The octets of all whole lines.  Lines nearly always hold whole groups, so they are decoded as they are."""
         if self._carry:
-            data = self._carry + data
+            if len(self._carry) + len(data) < LINE and data.find(b"\n") < 0 and data.find(b"=") < 0:
+                # Nothing can be told of an unfinished line; it is not copied for each octet that comes.
+                if not isinstance(self._carry, bytearray):
+                    self._carry = bytearray(self._carry)
+                self._carry += data
+                return b""
+            data = b"".join((self._carry, data))
         padding = data.find(b"=")
         cut = data.rfind(b"\n", 0, padding if padding >= 0 else len(data)) + 1
         octets = b""
@@ -89,7 +95,7 @@ class Base64:
 
     def finish(self) -> bytes:
         """The octets of the last line, which need not be padded."""
-        data, self._carry = self._carry, b""
+        data, self._carry = bytes(self._carry), b""
         if self._streams and data.strip():
             self.broken = True
         try:
@@ -99,7 +105,7 @@ class Base64:
             if not self._carry:
                 return octets
             self.broken = True
-            return octets + _quanta(self._carry)
+            return octets + _quanta(bytes(self._carry))
 
     def _carefully(self, data: bytes) -> bytes:
         """The octets of all whole groups, wherever lines, paddings and junk stand."""

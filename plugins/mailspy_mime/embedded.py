@@ -45,7 +45,7 @@ class Embedded:
     __slots__ = ("_carry", "_coder", "_end", "_final", "_midline")
 
     def __init__(self) -> None:
-        self._carry = b""
+        self._carry: bytes | bytearray = b""
         """Octets from the beginning of a line on that cannot be interpreted yet."""
         self._coder: Uuencode | YEnc | None = None
         self._end = b""
@@ -60,7 +60,13 @@ class Embedded:
             self._remember(data, 0)
             return []
         if self._carry:
-            data = self._carry + data
+            if self._coder is not None and len(self._carry) + len(data) < LINE and data.find(b"\n") < 0 and not self._final:
+                # Nothing can be told of an unfinished line; it is not copied for each octet that comes.
+                if not isinstance(self._carry, bytearray):
+                    self._carry = bytearray(self._carry)
+                self._carry += data
+                return []
+            data = b"".join((self._carry, data))
             self._carry = b""
         pieces: list[Piece] = []
         place, end = 0, len(data)

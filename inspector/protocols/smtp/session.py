@@ -42,8 +42,8 @@ _MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 class SmtpSession(Session):
     """What is known of an SMTP flow."""
 
-    __slots__ = ("_asking", "_code", "_counted", "_cut_reply", "_last", "_lines", "_mechanism", "_odd", "_odd_at", "_reply_size",
-                 "lmtp", "transactions")
+    __slots__ = ("_asking", "_code", "_counted", "_cut_reply", "_last", "_lines", "_mail", "_mechanism", "_odd", "_odd_at",
+                 "_reply_size", "lmtp", "transactions")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
         self.lmtp = flow.protocol == "lmtp"
@@ -51,6 +51,8 @@ class SmtpSession(Session):
         table = phases.LMTP_PHASES if self.lmtp else phases.PHASES
         super().__init__(flow, observer, limits, Machine(table, phases.CONNECT))
         self.transactions = 0
+        self._mail = 0
+        """The number of the last MAIL."""
         self.pending.append(Exchange(phases.GREETING, phases.CONNECT, "", None))
         self._asking = False
         """The server waits for a SASL response."""
@@ -130,6 +132,8 @@ class SmtpSession(Session):
         if self._turns_lmtp(command.verb):
             self.lmtp = True
             self.machine.table = phases.LMTP_PHASES
+            for exchange in self.pending:
+                exchange.hoped = None
         self.machine.announce(command.verb)
 
     def _number_of(self, command: Command) -> int:
@@ -224,6 +228,8 @@ class SmtpSession(Session):
     def _wait(self, exchange: Exchange, pdu: PDU) -> None:
         """The exchange waits for its reply."""
         exchange.command = pdu
+        if exchange.verb == "MAIL":
+            self._mail = pdu.number
         self.pending.append(exchange)
         if len(self.pending) > self.limits.unanswered:
             self.too_many(pdu)
@@ -521,8 +527,13 @@ class SmtpSession(Session):
             self.transaction = None
             if self.client.step is Reader.line:
                 self.close_message(False)
-        elif self.opening is None and not any(later.verb == "MAIL" for later in self.pending):
+        elif self.opening is None and not self._mail_waits():
             self.opening = self.transaction
+
+    def _mail_waits(self) -> bool:
+        """Whether a MAIL is unanswered: the last is, if it is no older than the oldest that is."""
+        oldest = self.pending[0].command if self.pending else None
+        return bool(self.pending) and self._mail >= (oldest.number if oldest is not None else 1)
 
     def _starttls_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         self._reset_answered(exchange, outcome, status)
