@@ -3,6 +3,8 @@
 Imperative names ask (you may answer); names in the past tense tell.  An implementation may leave out arguments that it does
 not need.  Hooks are called live and in replay, in the same order, on the same data.
 
+An implementation is a plain function, neither `async` nor with `yield`.  What it raises is contained, whatever it is.
+
 Knows the signatures.  Must not know who calls them or who implements them.
 """
 

@@ -1,8 +1,9 @@
 """Loading plugins, calling their hooks, containing their failures.
 
 Rules.  Plugins are found by entry point in group `mailspy` and by file; a misspelt hook or a wrong argument stops the program at
-the start.  An implementation that raises is named once per hook and never stops the others; a plugin that has raised three
-times is switched off.  Order is pluggy's: the last registered is called first, `tryfirst` and `trylast` are honoured.
+the start.  An implementation that raises anything, or answers what its hook cannot take, is named once per hook and kind of
+fault, and never stops the others; a plugin that has done so three times is switched off.  Only the signal of a person gets
+through.  Order is pluggy's: the last registered is called first, `tryfirst` and `trylast` are honoured.
 
 pluggy itself would let one plugin's exception stop the others, and takes 1 to 6 µs a call; so it registers and checks, and the
 calls are made here.
@@ -23,18 +24,27 @@ from typing import Any, Final, NamedTuple
 
 import pluggy
 
-from inspector import hookspecs
+from inspector import answers, hookspecs
 from inspector.errors import OptionError, PluginError
+from inspector.fault import described, name_of, text_of
+from inspector.interrupt import check
 from inspector.options import Option, OptionParser, Options
-from inspector.pdu import C2S, PDU, Message, Part, Sink
+from inspector.pdu import PDU, Message, Part, Sink
 from inspector.protocol import Protocol
 from inspector.session import Session
-from inspector.verdict import Verdict, flaw, strictest
+from inspector.sinks import GuardedSinks
+from inspector.timing import TimedSink, Watch
+from inspector.verdict import Verdict, strictest
 
 GROUP: Final = "mailspy"
 """The entry point group of plugins."""
 STRIKES: Final = 3
 """Faults after which a plugin is switched off."""
+
+BUNDLED: Final = "mailspy"
+"""The distribution of the plugins that come along."""
+AT_THE_START: Final = frozenset({"add_options", "configure", "register_protocols"})
+"""Hooks that are called before there is traffic."""
 
 Alarm = Callable[[str], None]
 """Takes one line for the person who runs the program."""
@@ -53,7 +63,9 @@ class Loaded:
     faults: int = 0
     disabled: bool = False
     named: set[str] = field(default_factory=set)
-    """The hooks in which a fault of it has been told."""
+    """The faults of it that have been told, by hook and kind."""
+    bundled: bool = False
+    """It comes with mailspy."""
 
 
 class Implementation(NamedTuple):
@@ -70,6 +82,8 @@ class Host:
     def __init__(self, alarm: Alarm) -> None:
         self.alarm = alarm
         self.loaded: list[Loaded] = []
+        self.watch: Watch | None = None
+        """Times the hooks that are asked for from then on; those of plugins that come along only where it wants everything."""
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._cells: dict[str, list[tuple[Implementation, ...]]] = {}
@@ -83,13 +97,17 @@ class Host:
         for point in points:
             if _plain(point.name) in shut:
                 continue
+            dist = point.dist
+            origin = f"{dist.name} {dist.version}" if dist else point.value
             try:
                 plugin = point.load()
-            except Exception as error:
-                raise PluginError(f"plugin {point.name}: cannot be loaded from {point.value}: {error}; "
+                self.register(point.name, plugin, origin, bundled=dist is not None and dist.name == BUNDLED)
+            except PluginError:
+                raise
+            except BaseException as error:
+                check()
+                raise PluginError(f"plugin {point.name}: cannot be loaded from {point.value}: {described(error)}; "
                                   f"mend it, or leave it out with --disable {point.name}") from error
-            dist = point.dist
-            self.register(point.name, plugin, f"{dist.name} {dist.version}" if dist else point.value)
 
     def load_file(self, path: str) -> None:
         """Registers the plugin in a Python file.  Raises PluginError."""
@@ -103,25 +121,37 @@ class Host:
         sys.modules[module.__name__] = module
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            raise PluginError(f"--plugin {path}: cannot be loaded: {type(error).__name__}: {error}") from error
-        self.register(file.stem, getattr(module, "plugin", module), str(file))
+            plugin = getattr(module, "plugin", module)
+        except BaseException as error:
+            check()
+            raise PluginError(f"--plugin {path}: cannot be loaded: {described(error)}") from error
+        self.register(file.stem, plugin, str(file))
 
-    def register(self, name: str, plugin: Any, origin: str = "given") -> None:
+    def register(self, name: str, plugin: Any, origin: str = "given", bundled: bool = False) -> None:
         """Registers a plugin: a module, an instance, or a class of which an instance is made.  Raises PluginError."""
         if any(loaded.name == name for loaded in self.loaded):
             raise PluginError(f"plugin {name}: there are two of that name; leave one out with --disable {name}")
-        if inspect.isclass(plugin):
-            plugin = plugin()
         try:
+            if inspect.isclass(plugin):
+                plugin = plugin()
             self._manager.register(plugin, name)
             self._manager.check_pending()
+            callers = self._manager.get_hookcallers(plugin) or ()
+            hooks = sorted(caller.name for caller in callers)
+            asked = [one for caller in callers for one in caller.get_hookimpls() if one.plugin is plugin]
         except (pluggy.PluginValidationError, ValueError) as error:
-            raise PluginError(f"plugin {name}: {_one_line(error)}") from error
-        hooks = [caller.name for caller in self._manager.get_hookcallers(plugin) or ()]
+            raise PluginError(f"plugin {name}: {text_of(error)}") from error
+        except BaseException as error:
+            check()
+            raise PluginError(f"plugin {name} ({origin}): cannot be registered: {described(error)}") from error
         if not hooks:
             raise PluginError(f"plugin {name} ({origin}): implements no hook; mark its functions with @hookimpl")
-        self.loaded.append(Loaded(name, plugin, origin, sorted(hooks)))
+        for one in asked:
+            if inspect.iscoroutinefunction(one.function) or inspect.isasyncgenfunction(one.function) or (
+                    inspect.isgeneratorfunction(one.function) and one.function.__name__ not in AT_THE_START):
+                raise PluginError(f"plugin {name} ({origin}): {one.function.__name__}: hooks are plain functions, "
+                                  "neither `async` nor with `yield`: nobody would run it")
+        self.loaded.append(Loaded(name, plugin, origin, hooks, bundled=bundled))
 
     def check_disabled(self, disabled: Iterable[str]) -> None:
         """Raises PluginError when a name to be left out belongs to no plugin that is installed."""
@@ -141,6 +171,8 @@ class Host:
             owner = implementation.owner
             parser = OptionParser(owner.name)
             self._strictly(implementation, parser)
+            if not isinstance(parser.options, list) or not all(isinstance(option, Option) for option in parser.options):
+                raise PluginError(f"plugin {owner.name}: add_options: declare options with `parser.add(name, help=…)` only")
             owner.options = parser.options
             for option in parser.options:
                 if clash := next((other for other in found if other.name == option.name), None):
@@ -149,11 +181,14 @@ class Host:
                 found.append(option)
         return found
 
-    def protocols(self) -> list[Protocol]:
-        """The protocols that plugins add."""
+    def protocols(self, taken: Iterable[str] = ()) -> list[Protocol]:
+        """The protocols that plugins add; `taken` are the names of others.  Raises PluginError."""
         found: list[Protocol] = []
+        names = [*taken]
         for implementation in self._implementations("register_protocols"):
-            found += self._strictly(implementation) or ()
+            added = self._strictly(implementation._replace(function=_protocols_of), implementation, names)
+            names += [protocol.name for protocol in added]
+            found += added
         return found
 
     def configure(self, options: Options) -> None:
@@ -165,10 +200,11 @@ class Host:
         """A call at the start, where a fault stops the program."""
         try:
             return implementation.function(*arguments)
-        except (OptionError, PluginError):
-            raise
-        except Exception as error:
-            raise PluginError(f"plugin {implementation.owner.name}: {type(error).__name__}: {error}") from error
+        except (OptionError, PluginError) as error:
+            raise (OptionError if isinstance(error, OptionError) else PluginError)(text_of(error)) from error
+        except BaseException as error:
+            check()
+            raise PluginError(f"plugin {implementation.owner.name}: {described(error)}") from error
 
     # Calling
 
@@ -185,14 +221,25 @@ class Host:
         caller = getattr(self._manager.hook, hook)
         names = list(inspect.signature(getattr(hookspecs, hook)).parameters)
         owners = {id(loaded.plugin): loaded for loaded in self.loaded
-                  if not loaded.disabled and not _idle(loaded.plugin, hook)}
+                  if not loaded.disabled and not _idle(loaded, hook)}
         found: list[Implementation] = []
         for implementation in reversed(caller.get_hookimpls()):
             if implementation.hookwrapper or implementation.wrapper:
                 raise PluginError(f"plugin {implementation.plugin_name}: {hook}: mailspy calls no hook wrappers")
             if owner := owners.get(id(implementation.plugin)):
-                found.append(Implementation(_fit(implementation.function, implementation.argnames, names), owner))
+                function = _fit(implementation.function, implementation.argnames, names)
+                if self._times(owner) and hook not in AT_THE_START:
+                    assert self.watch is not None
+                    function = self.watch.timed(function, owner.name, hook)
+                found.append(Implementation(function, owner))
         return found
+
+    def _times(self, owner: Loaded) -> bool:
+        return self.watch is not None and (self.watch.everything or not owner.bundled)
+
+    def sink(self, sink: Sink, owner: Loaded, hook: str) -> Sink:
+        """The sink as it is fed: timed where its owner is."""
+        return TimedSink(self.watch, sink, owner.name, hook) if self.watch is not None and self._times(owner) else sink
 
     def teller(self, hook: str) -> Callable[..., None]:
         """A function that tells every implementation of a hook, whatever any of them does."""
@@ -203,90 +250,55 @@ class Host:
             for function, owner in cell[0]:
                 try:
                     function(*arguments)
-                except (Exception, SystemExit) as error:
-                    fault(owner, hook, error)
+                except BaseException as error:
+                    fault(owner, hook, error, arguments)
 
         def tell_two(first: Any, second: Any) -> None:
             for function, owner in cell[0]:
                 try:
                     function(first, second)
-                except (Exception, SystemExit) as error:
-                    fault(owner, hook, error)
+                except BaseException as error:
+                    fault(owner, hook, error, (first, second))
 
         two = len(inspect.signature(getattr(hookspecs, hook)).parameters) == 2
         return tell_two if two else tell
 
-    def asker(self, hook: str) -> Callable[..., list[tuple[Any, Loaded]]]:
-        """A function that asks every implementation of a hook and gives the answers that are not None."""
+    def asker(self, hook: str, check: Callable[..., Any]) -> Callable[..., list[tuple[Any, Loaded]]]:
+        """A function that asks every implementation of a hook and gives the answers that are not None.
+
+        `check` gives an answer, with the hook's arguments, as it is to be taken, or raises `fault.Misuse`.
+        """
         cell = self._cell(hook)
 
         def ask(*arguments: Any) -> list[tuple[Any, Loaded]]:
-            answers: list[tuple[Any, Loaded]] = []
-            for implementation in cell[0]:
+            found: list[tuple[Any, Loaded]] = []
+            for function, owner in cell[0]:
                 try:
-                    answer = implementation.function(*arguments)
-                except (Exception, SystemExit) as error:
-                    self.fault(implementation.owner, hook, error)
-                    continue
-                if answer is not None:
-                    answers.append((answer, implementation.owner))
-            return answers
+                    answer = function(*arguments)
+                    if answer is not None:
+                        found.append((check(answer, *arguments), owner))
+                except BaseException as error:
+                    self.fault(owner, hook, error, arguments)
+            return found
 
         return ask
 
-    def fault(self, owner: Loaded, hook: str, error: BaseException) -> None:
-        """Counts a fault of a plugin, names it once per hook, and switches the plugin off at the third."""
+    def fault(self, owner: Loaded, hook: str, error: BaseException, arguments: tuple[Any, ...] = ()) -> None:
+        """Counts a fault of a plugin, names it once per hook and kind, and switches the plugin off at the third.
+
+        Raises KeyboardInterrupt where a person has asked the program to end.
+        """
+        check()
         owner.faults += 1
-        if hook not in owner.named:
-            owner.named.add(hook)
-            self.alarm(f"plugin {owner.name}: {hook}: {type(error).__name__}: {error}{_where(error)}")
+        kind = f"{hook} {name_of(error)}"
+        if kind not in owner.named and not owner.disabled:
+            owner.named.add(kind)
+            self.alarm(f"plugin {owner.name}: {hook}: {described(error, arguments)}")
         if owner.faults >= STRIKES and not owner.disabled:
             owner.disabled = True
             self.alarm(f"plugin {owner.name}: switched off after {STRIKES} faults")
             for cell in self._cells.values():
                 cell[0] = tuple(one for one in cell[0] if one.owner is not owner)
-
-
-class GuardedSinks:
-    """Several plugins' sinks as one: what one of them raises does not reach the others."""
-
-    __slots__ = ("_hook", "_host", "_sinks")
-
-    def __init__(self, host: Host, hook: str, sinks: Sequence[tuple[Sink, Loaded]]) -> None:
-        self._host = host
-        self._hook = hook
-        self._sinks = tuple(sinks)
-
-    @property
-    def patient(self) -> bool:
-        """Whether all of them are."""
-        for sink, owner in self._sinks:
-            try:
-                if not getattr(sink, "patient", False):
-                    return False
-            except (Exception, SystemExit) as error:
-                self._drop(sink, owner, error)
-        return True
-
-    def feed(self, data: bytes) -> None:
-        """Feeds them all."""
-        for sink, owner in self._sinks:
-            try:
-                sink.feed(data)
-            except (Exception, SystemExit) as error:
-                self._drop(sink, owner, error)
-
-    def close(self, complete: bool) -> None:
-        """Closes them all."""
-        for sink, owner in self._sinks:
-            try:
-                sink.close(complete)
-            except (Exception, SystemExit) as error:
-                self._drop(sink, owner, error)
-
-    def _drop(self, sink: Sink, owner: Loaded, error: BaseException) -> None:
-        self._sinks = tuple(pair for pair in self._sinks if pair[0] is not sink)
-        self._host.fault(owner, self._hook, error)
 
 
 class Hooks:
@@ -303,10 +315,10 @@ class Hooks:
         self.finding = host.teller("finding")
         self.exchange_completed: Callable[..., None] | None = (
             host.teller("exchange_completed") if self._asked("exchange_completed") else None)
-        self._ask_message = host.asker("open_message")
-        self._ask_part = host.asker("open_part")
-        self._judge_pdu = host.asker("judge_pdu")
-        self._judge_message = host.asker("judge_message")
+        self._ask_message = host.asker("open_message", _sink)
+        self._ask_part = host.asker("open_part", _sink)
+        self._judge_pdu = host.asker("judge_pdu", answers.verdict)
+        self._judge_message = host.asker("judge_message", answers.verdict)
         self.judging = self._asked("judge_pdu") or self._asked("judge_message")
         """Whether some plugin judges: then nothing is sent on before it was judged."""
         self.judge: Callable[[PDU | Message, Session], Verdict | None] | None = self._judge if self.judging else None
@@ -325,21 +337,30 @@ class Hooks:
         return GuardedSinks(self._host, "open_part", sinks) if sinks else None
 
     def _judge(self, subject: PDU | Message, session: Session) -> Verdict | None:
-        line = isinstance(subject, PDU)
-        client = isinstance(subject, PDU) and subject.direction is C2S
-        sound: list[Verdict] = []
-        for answer, owner in (self._judge_pdu if line else self._judge_message)(subject, session):
-            if wrong := flaw(answer, client):
-                self._host.fault(owner, "judge_pdu" if line else "judge_message", PluginError(wrong))
-            else:
-                sound.append(answer)
-        return strictest(sound)
+        ask = self._judge_pdu if isinstance(subject, PDU) else self._judge_message
+        return strictest(answer for answer, _ in ask(subject, session))
 
 
-def _idle(plugin: Any, hook: str) -> bool:
-    """Whether a plugin has said that it has nothing to do, at all or in this hook."""
-    idle = getattr(plugin, "idle", False)
-    return hook in idle if isinstance(idle, frozenset) else bool(idle)
+def _protocols_of(implementation: Implementation, taken: Sequence[str]) -> list[Protocol]:
+    return answers.protocols(implementation.function(), taken, implementation.owner.name)
+
+
+def _sink(answer: Any, *_arguments: Any) -> Sink:
+    return answers.sink(answer)
+
+
+def _idle(loaded: Loaded, hook: str) -> bool:
+    """Whether a plugin has said that it has nothing to do, at all or in this hook.  Raises PluginError."""
+    try:
+        idle = getattr(loaded.plugin, "idle", False)
+        if isinstance(idle, bool):
+            return idle
+        if isinstance(idle, frozenset):
+            return hook in idle
+    except BaseException as error:
+        check()
+        raise PluginError(f"plugin {loaded.name}: idle: {described(error)}") from error
+    raise PluginError(f"plugin {loaded.name}: idle: {name_of(idle)}; it is True, False, or a frozenset of names of hooks")
 
 
 def _fit(function: Callable[..., Any], takes: Sequence[str], names: Sequence[str]) -> Callable[..., Any]:
@@ -357,19 +378,3 @@ def _fit(function: Callable[..., Any], takes: Sequence[str], names: Sequence[str
 def _plain(name: str) -> str:
     """`logger`, `mailspy-logger` and `mailspy_logger` are the same plugin."""
     return name.replace("-", "_").removeprefix("mailspy_")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
-def _where(error: BaseException) -> str:
-    """The file and line in the plugin where the error arose."""
-    trace = error.__traceback__
-    place = ""
-    while trace is not None:
-        place = f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
-        trace = trace.tb_next
-    return place
-
-

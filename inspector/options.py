@@ -5,6 +5,7 @@ Knows names, types and defaults.  Must not know the command line, the environmen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -14,6 +15,8 @@ from inspector.errors import PluginError
 
 TYPES: Final = (str, int, float, bool)
 """The types that an option can have."""
+NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+"""What an option can be called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,22 @@ class OptionParser:
 
     def add(self, name: str, *, help: str, type: type = str, default: Any = None, metavar: str = "",
             multiple: bool = False) -> None:
-        """Declares an option.  `type` is str, int, float or bool (a bool is a flag)."""
-        name = name.removeprefix("--")
+        """Declares an option.  `type` is str, int, float or bool (a bool is a flag).  Raises PluginError."""
+        name = name.removeprefix("--") if isinstance(name, str) else ""
+        if not NAME.fullmatch(name):
+            raise PluginError(f"plugin {self.plugin}: the name of an option is of small letters, digits and dashes, such as "
+                              "`local-domain`")
         if type not in TYPES:
-            raise PluginError(f"plugin {self.plugin}: option --{name} has type {type.__name__}; "
+            raise PluginError(f"plugin {self.plugin}: option --{name} has type {getattr(type, '__name__', 'unknown')}; "
                               "it can be str, int, float or bool")
+        if not isinstance(help, str) or not isinstance(metavar, str):
+            raise PluginError(f"plugin {self.plugin}: option --{name}: `help` and `metavar` are texts")
+        if any(option.name == name for option in self.options):
+            raise PluginError(f"plugin {self.plugin}: declares --{name} twice")
         if type is bool and default is None:
             default = False
+        if default is not None and not multiple and not isinstance(default, (int, float) if type is float else type):
+            raise PluginError(f"plugin {self.plugin}: option --{name}: its default is no {type.__name__}")
         self.options.append(Option(name, help, type, default, metavar, multiple, self.plugin))
 
 

@@ -13,7 +13,9 @@ from typing import Final
 from typing import Protocol as Interface
 
 from inspector.arrival import PREAUTH, Arrival
+from inspector.fault import name_of, silent
 from inspector.gate import FlowGate
+from inspector.interrupt import check
 from inspector.keylog import Keys
 from inspector.limits import DEFAULT, Limits
 from inspector.machine import Machine, Table
@@ -279,9 +281,10 @@ class Pipeline:
                 inspector.feed(client, rest, event.time)
 
     def take_all(self, events: Sequence[Event]) -> None:
-        """Several events, in their order."""
+        """Several events, in their order; a person who wants no more is heard between them, whatever plugins have caught."""
         for event in events:
             self.take(event)
+            check()
 
     def take_segment(self, number: int, client: bool, data: bytes, time: int) -> None:
         """One segment, now, or with those after it where nobody can tell the difference."""
@@ -442,7 +445,7 @@ class Inspector:
             session.hidden.clear()
             try:
                 (session.client if client else session.server).feed(data)
-            except Exception as error:
+            except BaseException as error:
                 self._degrade(error)
         if self._pipeline.copy is not None:
             self._pipeline.copy.segment(self, client, data, time)
@@ -522,7 +525,7 @@ class Inspector:
             session.give_up()
         try:
             session.gap(client, size)
-        except Exception as error:
+        except BaseException as error:
             self._degrade(error)
 
     def remark(self, name: str, detail: str, time: int) -> None:
@@ -550,7 +553,7 @@ class Inspector:
             if words is not SILENT:
                 session.worded(words)
             session.noted(findings, secured)
-        except Exception as error:
+        except BaseException as error:
             self._degrade(error)
 
     @property
@@ -598,10 +601,13 @@ class Inspector:
         session = self._arrived()
         try:
             session.finish(self.time)
-        except Exception as error:
+        except BaseException as error:
             self._degrade(error)
-            session.observer.judge = None
+            # What is left is told unread and unjudged, as the session cannot say what it is; judges of other flows stay.
+            observer = session.observer
+            judge, observer.judge = observer.judge, None
             OpaqueSession.finish(session, self.time)
+            observer.judge = judge
         session.sum_up()
         self.flow.closed = self.time
         self._pipeline.observer.flow_closed(self.flow, reason)
@@ -689,7 +695,7 @@ class Inspector:
                     session.wrapped(client, data, wrapping)
                 else:
                     session.segment(client, data, time)
-            except Exception as error:
+            except BaseException as error:
                 self._degrade(error)
 
     def _leave_arrival(self) -> None:
@@ -715,12 +721,15 @@ class Inspector:
         return self._begin(make)
 
     def _begin(self, make: MakeSession) -> Session:
-        session = self.session = make(self.flow, self._pipeline.observer, self._pipeline.limits)
+        session, broken = self._made(make)
+        self.session = session
         session.seen = self.seen
         if (protocol := self._pipeline.protocols.get(self.flow.protocol)) is not None:
             session.starttls, session.offers = protocol.starttls, self._pipeline.offers
         if self._gate is not None:
             self.judged_by(self._gate)
+        if broken:
+            session.anomaly("parser_fault", broken)
         return session
 
     def wrapped(self, client: bool, octets: bytes, wrapping: Wrapping, time: int) -> None:
@@ -731,12 +740,30 @@ class Inspector:
         if self._pipeline.copy is not None:
             self._pipeline.copy.segment(self, client, octets, time)
 
-    def _degrade(self, error: Exception) -> None:
+    def _made(self, make: MakeSession) -> tuple[Session, str]:
+        """A session; one that reads nothing where that of a plugin cannot be made, and what is told of that."""
+        try:
+            made: object = make(self.flow, self._pipeline.observer, self._pipeline.limits)
+            if isinstance(made, Session):
+                return made, ""
+            raise TypeError(f"{name_of(made)} is no Session")
+        except BaseException as error:
+            return OpaqueSession(self.flow, self._pipeline.observer, self._pipeline.limits), self._told(error)
+
+    def _told(self, error: BaseException) -> str:
+        """Tells a person of a fault in reading the flow, and gives what is told of it; a person's own signal is none."""
+        check()
+        protocol = self._pipeline.protocols.get(self.flow.protocol)
+        plugin = f" by plugin {protocol.plugin}" if protocol is not None and protocol.plugin else ""
+        detail = silent(error)
+        self._pipeline.alarm(f"flow {self.flow.number}: a fault in reading it{plugin}, the rest is passed on unread: {detail}")
+        return detail
+
+    def _degrade(self, error: BaseException) -> None:
         """A fault of our own: the flow goes on unread, and says so."""
         session = self.session
         assert session is not None
-        detail = f"{type(error).__name__}: {error}"
-        self._pipeline.alarm(f"flow {self.flow.number}: a fault in reading it, the rest is passed on unread: {detail}")
+        detail = self._told(error)
         session.message = None
         if session.sink is not None:
             session.sink.close(False)

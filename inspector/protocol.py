@@ -32,6 +32,8 @@ class Protocol:
     """The reply line to a client whose server cannot be reached, `%s` standing for the reason."""
     starttls: StartTls | None = None
     """How TLS begins in a session in the clear; None where it cannot."""
+    plugin: str = ""
+    """The plugin that adds it, filled in by mailspy; empty for its own."""
 
 
 def by_name(protocols: Iterable[Protocol]) -> dict[str, Protocol]:

@@ -1,6 +1,6 @@
 """What judges decide about a PDU or a message, and which of several decisions holds.
 
-Knows the order Forward < Replace < Answer < Close, and what a sound verdict is.  Must not know how a verdict is carried out.
+Knows the order Forward < Replace < Answer < Close, and how long a verdict can be.  Must not know how a verdict is carried out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Send these octets in its place.  For lines only: of a command one whole line with its CRLF, of a reply one whole reply."""
+    """Send these octets in its place.  For lines only: of a command one whole line with its CRLF, of a reply one whole reply.
+    Anything else is a fault of the plugin and does not count."""
 
     raw: bytes
     rank = 1
@@ -59,31 +60,3 @@ def strictest(verdicts: Iterable[Verdict | None]) -> Verdict | None:
         if verdict is not None and (chosen is None or verdict.rank > chosen.rank):
             chosen = verdict
     return chosen
-
-
-def flaw(verdict: object, client: bool) -> str:
-    """What is wrong with what a judge has said; empty where it is a sound verdict.  `client`: it is about a line of the client's.
-
-    What would leave in the place of a line is to be whole lines, else it would become one with what comes next.
-    """
-    if isinstance(verdict, Forward):
-        return ""
-    if isinstance(verdict, Close):
-        return _octets(verdict.farewell)
-    if not isinstance(verdict, Replace | Answer):
-        return f"a verdict is Forward, Replace, Answer, Close or None, not {type(verdict).__name__}"
-    raw: object = verdict.raw
-    wrong = _octets(raw)
-    if wrong or not isinstance(raw, bytes):
-        return wrong
-    if raw[-2:] != b"\r\n":
-        return f"{type(verdict).__name__}: what is said ends with CRLF"
-    if client and isinstance(verdict, Replace) and (raw.count(b"\n") > 1 or len(raw) > LONGEST_LINE):
-        return f"Replace: in the place of a command stands one line of at most {LONGEST_LINE:,} octets"
-    return ""
-
-
-def _octets(raw: object) -> str:
-    if not isinstance(raw, bytes):
-        return f"what is said is bytes, not {type(raw).__name__}"
-    return f"{len(raw):,} octets are said, {LONGEST_REPLY:,} can be" if len(raw) > LONGEST_REPLY else ""

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from inspector import interrupt
 from inspector.errors import CaptureError, ExpressionError, MailspyError
 from inspector.text import sanitise
 
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _run(given) if completing() else _answer(given)
+        with interrupt.heard():
+            code = _run(given) if completing() else _answer(given)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code

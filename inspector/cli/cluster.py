@@ -68,6 +68,8 @@ def _check(values: Mapping[str, Any], paths: Sequence[str]) -> None:
     for name in ("follow", "merge"):
         if values[name]:
             raise OptionError(f"--engine and --{name}: leave one of the two out; the cluster reads file by file")
+    if values["plugin_timing"]:
+        raise OptionError("--plugin-timing and --engine: leave one of the two out; what hooks cost is measured on this machine")
     if values["speed"] > 0 or values["jobs"] > 1 or "-" in paths:
         raise OptionError("--engine reads files, at once, on the cluster: leave out --speed, --jobs and -")
 

@@ -63,6 +63,7 @@ REPLAY: Final = (
     Option("jobs", "processes that share the flows; the output is that of one", int, 1, "N"),
     Option("engine", "the workers of a Dask cluster, a capture each", metavar="dask://HOST:PORT"),
     Option("follow", "go on as the capture grows, until Ctrl-C", bool, False),
+    Option("plugin-timing", "a table at the end: what each hook of each plugin costs", bool, False),
     Option("speed", "0 at once, 1 in the time that it took, 2 in half of it", float, 0.0, "FACTOR"),
 )
 

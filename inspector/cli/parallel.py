@@ -21,6 +21,7 @@ from inspector.errors import OptionError
 from inspector.jobs import Jobs, Streams
 from inspector.output import Outputs
 from inspector.pipeline import left_out
+from inspector.timing import added, table
 
 
 def replayed(setup: Setup, values: Mapping[str, Any], paths: list[str]) -> int:
@@ -55,6 +56,8 @@ def replayed(setup: Setup, values: Mapping[str, Any], paths: list[str]) -> int:
 
 def sum_up(counts: list[dict[str, Any]], outputs: Outputs) -> None:
     """What the workers counted, as one process says it."""
+    if timing := added(count["timing"] for count in counts):
+        outputs.stderr().write(table(timing).encode())
     summary = Summary()
     for count in counts:
         summary.flows += count["flows"]

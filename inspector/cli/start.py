@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -26,6 +27,7 @@ from inspector.output import Outputs
 from inspector.pipeline import BUILTIN_PROTOCOLS, Pipeline
 from inspector.protocol import Protocol
 from inspector.text import sanitise
+from inspector.timing import Row, Watch, table
 
 EARLY: Final = ("plugin", "disable", "config")
 """Options that are read before the others: they decide which options there are."""
@@ -91,7 +93,7 @@ def prepare(arguments: Sequence[str], environ: Mapping[str, str] = os.environ,
     host.check_disabled(disabled)
     setup = Setup(host)
     setup.options = host.options()
-    setup.protocols += host.protocols()
+    setup.protocols += host.protocols(protocol.name for protocol in BUILTIN_PROTOCOLS)
     _check_names(setup.options)
     common = configurable([*LIVE, *COMMON, *setup.options])
     own = {command: [*options, *configurable([*COMMON, *setup.options])] for command, options in COMMANDS.items()}
@@ -123,6 +125,11 @@ def _check_names(options: Sequence[Option]) -> None:
                               f"leave the plugin out with --disable {option.plugin}")
 
 
+def _watch(live: bool, timing: bool, notice: Callable[[str], None]) -> Watch | None:
+    """What times the hooks: live, those that hold up the traffic are told."""
+    return Watch(time.perf_counter_ns, notice if live else None, timing) if live or timing else None
+
+
 class Run:
     """One run of the pipeline: plugins configured, outputs open; closes them at its end."""
 
@@ -137,6 +144,8 @@ class Run:
         self.outputs: Any = streams if streams is not None else Outputs(live)
         self.console = Console(verbose=bool(values.get("verbose")), states=states,
                                filtered=values.get("filter") is not None, marks=streams is not None)
+        self._timing = bool(values.get("plugin_timing"))
+        self.watch = setup.host.watch = _watch(live, self._timing, self.outputs.notice)
         try:
             setup.host.alarm = self.outputs.notice
             setup.host.configure(Options({**values, "outputs": self.outputs, "console": self.console,
@@ -153,7 +162,12 @@ class Run:
         """What was counted, for the process that adds it up."""
         summary = self.console.summary
         return {"flows": summary.flows, "pdus": summary.pdus, "findings": summary.findings, "anomalies": summary.anomalies,
-                "left_out": self.pipeline.left_out}
+                "left_out": self.pipeline.left_out, "timing": self.timing}
+
+    @property
+    def timing(self) -> list[Row]:
+        """What each hook has cost, where that was asked for."""
+        return self.watch.rows if self.watch is not None and self._timing else []
 
     def _sieve(self, text: str | None) -> Callable[[Any], Any] | None:
         """What makes a listener of one that hears only what the filter asks for; None without a filter."""
@@ -174,7 +188,11 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
+        if self.watch is not None:
+            self.watch.finish()
         self.outputs.flush()
+        if self.timing:
+            self.outputs.stderr().write(table(self.timing).encode())
         if error is None and self.console.summary.flows and not self.outputs.broken:
             self.outputs.notice(self.console.summary.line())
         self.outputs.close()

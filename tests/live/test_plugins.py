@@ -88,7 +88,8 @@ def session(peers: Peers, port: int) -> None:
     server.close()
 
 
-@pytest.mark.parametrize("fault", ["raise RuntimeError('on purpose')", "sys.exit(3)"])
+@pytest.mark.parametrize("fault", ["raise RuntimeError('on purpose')", "sys.exit(3)", "raise KeyboardInterrupt",
+                                   "raise GeneratorExit", "raise BaseException('on purpose')"])
 def test_a_plugin_that_fails_everywhere(tmp_path: Path, fault: str) -> None:
     """Its faults change no octet; each hook is named once, and after three faults it is switched off."""
     path = plugin(tmp_path, FAILING.replace("FAULT", fault).replace("HOOKS", "True"))
@@ -104,14 +105,17 @@ def test_a_plugin_that_fails_everywhere(tmp_path: Path, fault: str) -> None:
 
 
 def test_a_plugin_that_takes_its_time(tmp_path: Path) -> None:
-    """A hook that blocks for a fifth of a second makes the session slow, and nothing else."""
+    """A hook that blocks for a fifth of a second makes the session slow, and nothing else; it is named, at most once a minute."""
     path = plugin(tmp_path, FAILING.replace("FAULT", "time.sleep(0.2)").replace("HOOKS", "name == 'phase_changed'"))
     with Peers() as peers, Proxy(tmp_path / "run", "--json", "--plugin", path,
                                  upstreams=(peers,)) as proxy:
         begun = time.monotonic()
         session(peers, proxy.port)
         assert 0.2 < time.monotonic() - begun < 3
-    assert "culprit" not in proxy.stderr
+    told = [said for said in proxy.stderr.splitlines() if "culprit" in said]
+    assert "plugin culprit: phase_changed took longer than 100 ms once, 0.2" in told[0]
+    assert len(told) == 2, "when it was slow first, and at the end how often it was since"
+    assert "phase_changed took longer than 100 ms" in told[1]
 
 
 def test_a_fault_in_a_protocol(tmp_path: Path) -> None:
