@@ -110,7 +110,7 @@ LAYERS = (
     ("survey", "export", "jobs"),
     ("live", "replay", "output", "console", "config", "diagram", "heap", "mail", "relaytest", "query",
      "tls"),
-    ("host",),
+    ("host", "answers", "sinks"),
     ("pipeline", "gate", "arrival", "mask", "lines", "shape"),
     ("protocols",),
     ("protocol", "newcomer", "recognition"),
@@ -118,8 +118,8 @@ LAYERS = (
     ("capture",),
     ("segment", "formats"),
     ("framing", "machine", "verdict", "options", "hookspecs", "offers", "starttls", "keylog", "unsealing",
-     "wrapping"),
-    ("pdu", "anomaly", "limits", "text", "errors"),
+     "wrapping", "fault", "timing"),
+    ("pdu", "anomaly", "limits", "text", "errors", "interrupt"),
 )
 """What the page on architecture says, from the top down."""
 
