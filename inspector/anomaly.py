@@ -88,6 +88,8 @@ CATALOGUE: Final = _catalogue(
                 "A reply that the oldest unanswered command cannot have, and a later one can: those before it got none."),
     AnomalyType("unexpected_reply", _L, "RFC 5321 §4.3.2, RFC 1939 §5",
                 "A reply that its command cannot have, and that no other command waits for."),
+    AnomalyType("pipelining_not_offered", _L, "RFC 2920 §3.1",
+                "A command sent before the reply to EHLO or HELO: until then the server has not offered that; some refuse it."),
     AnomalyType("too_many_pipelined", _M, "RFC 2920 §3.1, RFC 2449 §6.6",
                 "More unanswered commands than mailspy keeps; the reader waits for replies."),
     AnomalyType("greeting_skipped", _L, "RFC 5321 §4.1.1.1",

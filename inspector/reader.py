@@ -47,7 +47,7 @@ Piece = bytes | bytearray | memoryview
 class Reader:
     """One direction of a flow."""
 
-    __slots__ = ("_content", "_head", "_kept", "_left", "_long", "_remainder", "_wanting", "buffer", "client", "held",
+    __slots__ = ("_broken", "_content", "_head", "_kept", "_left", "_long", "_remainder", "_wanting", "buffer", "client", "held",
                  "held_size", "offset", "paused", "said", "session", "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
@@ -72,6 +72,9 @@ class Reader:
         self._content: DotContent | None = None
         self._remainder: Remainder | None = None
         """What follows a dot in the content in hand that may have been its end, once there was one."""
+        self._broken = 0
+        """Where the other side spoke into a line that had not ended; of the line in hand as long as it is more than
+        `offset`."""
         self._head: Octets = b""
         self._kept = 0
         self._left = 0
@@ -82,6 +85,8 @@ class Reader:
         if self.paused and self.client and self.session.doubtful is not None:
             self.session.goes_on()
         if self.paused:
+            if self.client:
+                self.session.spoke()
             self._hold(data)
         else:
             self._read(data)
@@ -266,6 +271,8 @@ class Reader:
             self._long = len(data) - position
             self.step = Reader.long_line
             return len(data)
+        if self._broken > self.offset:
+            end = self._divided(data, position, end)
         size = end - position
         if not self.client and self.session.gate is not None:
             self.session.gate.take_turns()
@@ -279,6 +286,18 @@ class Reader:
             self.session.client_line(line, size)
         else:
             self.session.server_line(line, size)
+        return end
+
+    def spoken_into(self) -> None:
+        """The other side goes on as if the line in hand had ended."""
+        if self.buffer and self._broken <= self.offset:
+            self._broken = self.offset + len(self.buffer)
+
+    def _divided(self, data: bytes, position: int, end: int) -> int:
+        """Where a line ends that the other side has spoken into: there, if another begins there."""
+        place = position + self._broken - self.offset
+        if place < end and end - position <= self.session.limits.line and self.session.begins(self.client, data[place:end]):
+            return place
         return end
 
     def long_line(self, data: bytes, position: int) -> int:

@@ -252,6 +252,11 @@ class Session:
         """The client sends what it had to wait with: the reply that it waited for is in a gap."""
         self.moved_on()
 
+    def spoke(self) -> None:
+        """The client sends something: if the one reply that it waits for has no end yet, the client does without."""
+        if self.server.buffer and len(self.pending) == 1:
+            self.server.spoken_into()
+
     def begins(self, client: bool, line: bytes) -> bool:
         """Whether a line after a gap is a whole one, as far as it tells."""
         return False

@@ -26,6 +26,8 @@ STORIES: dict[str, tuple[str, list[Step], Limits]] = {
     "reply_without_command": (POP3, [(S2C, b"+OK\r\n+OK again\r\n")], Limits()),
     "reply_misplaced": (SMTP, [*GREETED, (C2S, b"NOOP\r\nQUIT\r\n"), (S2C, b"221 bye\r\n")], Limits()),
     "unexpected_reply": (SMTP, [*GREETED, (C2S, b"NOOP\r\n"), (S2C, b"354 go\r\n")], Limits()),
+    "pipelining_not_offered": (SMTP, [(S2C, b"220 mx\r\n"), (C2S, b"EHLO c\r\nQUIT\r\n"), (S2C, b"250 mx\r\n221 bye\r\n")],
+                               Limits()),
     "too_many_pipelined": (POP3, [(S2C, b"+OK\r\n"), (C2S, b"NOOP\r\n" * 9), (S2C, b"-ERR\r\n" * 9)], Limits(unanswered=5)),
     "greeting_skipped": (SMTP, [(S2C, b"220 mx\r\n"), (C2S, b"MAIL FROM:<a@b>\r\n"), (S2C, b"503 no\r\n")], Limits()),
     "early_talker": (SMTP, [(C2S, b"EHLO c\r\n"), (S2C, b"220 mx\r\n250 mx\r\n")], Limits()),

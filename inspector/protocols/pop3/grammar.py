@@ -184,7 +184,10 @@ def reply_line(line: bytes, size: int) -> ReplyLine:
     """Reads a server's line."""
     reading = KNOWN_REPLIES.get(line)
     if reading is None:
-        reading = ReplyLine(*status(line), tuple(deviations(line, size, REPLY_LINE)))
+        found = deviations(line, size, REPLY_LINE)
+        if size == len(line) and line[-1:] != b"\n":
+            found.append(("syntax_error", "the reply has no end of line"))
+        reading = ReplyLine(*status(line), tuple(found))
         if size <= REMEMBERED and len(KNOWN_REPLIES) < READINGS:
             reading = KNOWN_REPLIES[line] = reading._replace(text=decode(line[:line_end(line)]))
     return reading

@@ -76,6 +76,8 @@ class Pop3Session(Session):
     # The client's lines
 
     def client_line(self, line: bytes, size: int) -> None:
+        if self.server.buffer:
+            self.spoke()
         if self.doubtful is not None:
             self.moved_on()
         if self.lacking and not self.pending:

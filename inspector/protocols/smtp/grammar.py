@@ -182,6 +182,8 @@ class ReplyLine(NamedTuple):
     text: str = ""
 
 
+UNENDED: Final = ("syntax_error", "the reply has no end of line")
+"""What is told of a line that ends where the client has gone on."""
 TAINTED: Final = CommandLine(UNKNOWN, b"", NOTHING, -1, None, (("unknown_command", ""),))
 """What stands for a line that may be a secret sent too early: it is not read."""
 REPLY_LINE: Final = 512
@@ -260,6 +262,8 @@ def reply_line(line: bytes, size: int) -> ReplyLine:
         meaning = outcome(line)
         if meaning is not None and line[3:4] not in (b" ", b"\r", b"\n"):
             found.append(("syntax_error", "no blank after the reply code"))
+        if size == len(line) and line[-1:] != b"\n":
+            found.append(UNENDED)
         reading = _read_reply(line, found, meaning)
         if size <= REMEMBERED and len(KNOWN_REPLIES) < READINGS:
             reading = KNOWN_REPLIES[line] = reading._replace(text=decode(line[:line_end(line)]))
@@ -274,6 +278,8 @@ def reply_lines(lines: list[bytes], code: bytes) -> ReplyLine:
         if line[:3] != code:
             found.append(("syntax_error", "the lines of a reply have different codes"))
     last = lines[-1]
+    if last[-1:] != b"\n" and len(last) <= REPLY_LINE:  # else only its head may be here
+        found.append(UNENDED)
     return _read_reply(last, list(dict.fromkeys(found)), outcome(last) or FAILED)
 
 

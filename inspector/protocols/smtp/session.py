@@ -74,6 +74,8 @@ class SmtpSession(Session):
     # The client's lines
 
     def client_line(self, line: bytes, size: int) -> None:
+        if self.server.buffer:
+            self.spoke()
         if self.doubtful is not None:
             self.moved_on()
         if self._asking:
@@ -95,6 +97,8 @@ class SmtpSession(Session):
         exchange = Exchange(command.verb, phase, "", transaction, None, command, 0 if command is grammar.BDAT_LAST else 1)
         if self.pending and self.talked_early():
             found.append(("early_talker", "the greeting was not there yet"))
+        if self.pending and self.pending[-1].verb in _HELLO and not self.joined and not self.flow.missing:
+            found.append(("pipelining_not_offered", f"before the reply to {self.pending[-1].verb}"))
         if command.verb == "AUTH":
             self._credentials(reading.argument, found)
         self.tell(pdu)
@@ -602,6 +606,7 @@ _GUESSED: Final = frozenset({"MAIL", "EHLO", "HELO", "LHLO", "RSET", phases.END_
 """Commands whose effect is that of success where no reply came and the server went on."""
 _LATE: Final = {"DATA": "354", "QUIT": "221"}
 """Replies that are known again after a wrong one."""
+_HELLO: Final = frozenset({"EHLO", "HELO", "LHLO"})
 _LISTING: Final = frozenset({"EHLO", "LHLO"})
 _EFFECTS: Final = {
     "MAIL": SmtpSession._mail_answered,
