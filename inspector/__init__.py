@@ -4,6 +4,7 @@
 - A `Flow` is one proxied connection; its `Session` knows the phase, the transaction, who is logged in.
 - `PDU`s are what crosses, in both directions; an `Exchange` is a command with its replies, a `Message` a mail.
 - What a plugin finds it tells by `session.report(Finding(…))`; what it decides is a `Verdict`.
+- A folder to write into is opened by `open_folder`, through no symbolic link; `doubts` says what others could do there.
 - Wire data is hostile: `decode` and `sanitise` make it fit for a screen, a log or a file name.
 """
 
@@ -32,6 +33,7 @@ from inspector.pdu import (
     Sink,
     Transaction,
 )
+from inspector.place import doubts, open_folder
 from inspector.protocol import Protocol
 from inspector.session import Observer, Session
 from inspector.text import decode, sanitise
@@ -84,7 +86,9 @@ __all__ = [
     "Verdict",
     "__version__",
     "decode",
+    "doubts",
     "hookimpl",
+    "open_folder",
     "sanitise",
 ]
 

@@ -19,6 +19,7 @@ from inspector.mask import covered
 from inspector.pdu import C2S, MAILSPY, PDU, Finding, Kind, Message
 from inspector.protocols.line import line_end
 from inspector.reader import Reader
+from inspector.reasons import PLUGIN, TOO_MUCH_HELD
 from inspector.segment import SILENT, Words
 from inspector.session import Session
 from inspector.starttls import HIDE, PASS, REFUSE, SERVE, Policy, StartTls
@@ -121,7 +122,7 @@ class FlowGate:
 
     __slots__ = ("_agreed", "_answers", "_client", "_instead", "_judged", "_lines", "_listing", "_own", "_reply", "_said",
                  "_server", "_told", "_waits", "_withholding", "arrival", "closed", "closing", "edits", "hello", "over",
-                 "policy", "session", "starttls")
+                 "policy", "session", "starttls", "why")
 
     def __init__(self, policy: Policy = PASS, judged: bool = True) -> None:
         """`policy`: what becomes of TLS that begins in the session; `judged`: no line leaves before it was judged."""
@@ -130,6 +131,8 @@ class FlowGate:
         """What is known of the flow while it is not known what it is."""
         self.closing: Close | None = None
         """The flow is to be ended, with this farewell."""
+        self.why = PLUGIN
+        """For what reason it then ends."""
         self.closed = False
         """It is: nothing crosses any more."""
         self._withholding = False
@@ -181,7 +184,7 @@ class FlowGate:
             elif not client:
                 lane.release(self._reply[0])
             if len(lane.held) > HELD * session.limits.held:
-                self.closing = Close()
+                self.closing, self.why = Close(), TOO_MUCH_HELD
         return lane.take()
 
     def words(self, keep_secrets: bool) -> Words:

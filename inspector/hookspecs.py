@@ -61,7 +61,7 @@ def flow_opened(flow: Flow) -> None:
 @hookspec
 def flow_closed(flow: Flow, reason: str) -> None:
     """The connection is over.  `reason` says who ended it and how: `client closed`, `server closed`, `client reset`,
-    `server reset`, `tls failed` (mailspy has ended it), `observation ended` (mailspy was stopped, or the capture ends there)."""
+    `server reset`, `observation ended` (the capture ends there), or what mailspy itself has done; `inspector.reasons` has all."""
 
 
 @hookspec

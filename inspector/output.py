@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from inspector.errors import OptionError
+from inspector.place import doubts, doubts_beside, fate, open_file, open_folder
 from inspector.text import sanitise
 
 BLOCK: Final = 65_536
@@ -54,6 +55,8 @@ class Direct:
         self.broken = False
         self.lost = 0
         """Lines that there was no room for."""
+        self.written = 0
+        """Octets."""
         self._descriptor = descriptor
         self._name = name
         self._alarm = alarm
@@ -74,8 +77,10 @@ class Direct:
             return
         if rest is None:
             self.broken = True
-        elif rest:
-            written = len(data) - len(rest)
+            return
+        written = len(data) - len(rest)
+        self.written += written
+        if rest:
             self._no_room(rest, data[written - 1:written] != b"\n" if written else bool(pending))
 
     def _no_room(self, rest: bytes, torn: bool) -> None:
@@ -85,6 +90,10 @@ class Direct:
         if not self.lost:
             self._alarm(f"{self._name}: no room: lines are lost until there is some; the traffic goes on")
         self.lost += rest.count(b"\n", len(self._tail))
+
+    def renew(self) -> None:
+        """Another file has come in the place of the descriptor's."""
+        self.broken, self._tail = False, b""
 
     def close(self) -> bool:
         """Completes a torn line, if there is room again; says what was lost."""
@@ -229,6 +238,45 @@ class Output:
         return self._device.close()
 
 
+class LogFile(Output):
+    """A regular file that others may move away, remove or empty while it is written."""
+
+    __slots__ = ("_alarm", "_before", "_direct", "_trouble")
+
+    def __init__(self, descriptor: int, path: str, alarm: Alarm) -> None:
+        self._direct = Direct(descriptor, path, alarm)
+        super().__init__(descriptor, path, self._direct)
+        self._alarm = alarm
+        self._before = os.fstat(descriptor).st_size
+        """Octets in the file that are not ours; less than none of them were taken away."""
+        self._trouble = ""
+
+    def watch(self) -> None:
+        """Begins the file anew at its path where it is no longer there.  Call it from time to time."""
+        self.flush()
+        if lost := fate(self.name, self.descriptor):
+            self._begin(lost)
+        elif (others := os.fstat(self.descriptor).st_size - self._direct.written) < self._before:
+            self._before = others
+            self._alarm(f"{self.name}: was emptied; lines go on in it")
+
+    def _begin(self, lost: str) -> None:
+        try:
+            os.close(open_folder(os.path.dirname(self.name) or os.curdir, make=True))
+            descriptor = open_private(self.name)
+        except (OptionError, OSError) as error:
+            if self._trouble != str(error):
+                self._trouble = str(error)
+                self._alarm(f"{self.name}: {lost}, and cannot be begun anew: {error}; until it can, lines go where the open file "
+                            "is; it is tried again every second")
+            return
+        os.dup2(descriptor, self.descriptor, inheritable=False)
+        os.close(descriptor)
+        self._direct.renew()
+        self._before, self._trouble = os.fstat(self.descriptor).st_size - self._direct.written, ""
+        self._alarm(f"{self.name}: {lost}; begun anew")
+
+
 class Outputs:
     """All outputs of a run."""
 
@@ -243,6 +291,17 @@ class Outputs:
     def broken(self) -> bool:
         """Nobody reads standard output any more."""
         return self._main is not None and self._main.broken
+
+    @property
+    def logs(self) -> list[LogFile]:
+        """Files that are still being written."""
+        return [output for output in self._outputs.values() if isinstance(output, LogFile) and not output.broken]
+
+    def watch(self) -> None:
+        """Begins files anew that others have moved away or removed."""
+        for output in list(self._outputs.values()):
+            if isinstance(output, LogFile):
+                output.watch()
 
     def stdout(self) -> Output:
         """Standard output."""
@@ -267,10 +326,10 @@ class Outputs:
         key = f"file {path}"
         if key not in self._outputs:
             descriptor = open_private(path)
-            if stat.S_ISREG(mode := os.fstat(descriptor).st_mode) and mode & 0o077:
-                self.notice(f"{path}: others than its owner can use this file (mode {mode & 0o777:o}); `chmod 600` "
-                            "mends it")
-            self._outputs[key] = self._output(descriptor, path, self.notice)
+            for doubt in [*doubts(descriptor, path), *doubts_beside(path)]:
+                self.notice(doubt)
+            self._outputs[key] = (LogFile(descriptor, path, self.notice) if stat.S_ISREG(os.fstat(descriptor).st_mode) else
+                                  self._output(descriptor, path, self.notice))
         return self._outputs[key]
 
     def _output(self, descriptor: int, name: str, alarm: Alarm) -> Output:
@@ -309,9 +368,8 @@ def regular(descriptor: int) -> bool:
 
 def open_private(path: str) -> int:
     """A descriptor to append to a file, made with mode 0600.  Raises OptionError, saying the way out."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, flags, 0o600)
+        descriptor = open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK)
     except OSError as error:
         raise OptionError(f"{path}: cannot be written: {_REASONS.get(error.errno or 0, error.strerror)}") from error
     os.set_blocking(descriptor, True)
@@ -319,7 +377,6 @@ def open_private(path: str) -> int:
 
 
 _REASONS: Final = {
-    errno.ELOOP: "it is a symbolic link, and mailspy writes through none; name the file itself",
     errno.ENOENT: "its folder does not exist",
     errno.EISDIR: "it is a folder; name a file in it",
     errno.ENXIO: "it is a named pipe that nobody reads; start its reader first",

@@ -6,6 +6,7 @@ Times are integers, microseconds since 1970-01-01 UTC, and always come from outs
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -74,13 +75,21 @@ NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Address(NamedTuple):
-    """An IP address and a TCP port."""
+    """An IP address and a TCP port; of a server whose name was never resolved, that name."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+_HOST_NAME: Final = re.compile(r"[^\s/@?#:\[\]\\%\x00-\x20\x7f]{1,253}")
+
+
+def is_host_name(text: str) -> bool:
+    """Whether a host can be called so: 253 characters at most (RFC 1035 §2.3.4), none that an address or a URL would need."""
+    return _HOST_NAME.fullmatch(text) is not None and text.isprintable()
 
 
 @dataclass(slots=True, eq=False)

@@ -27,6 +27,7 @@ from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
 from inspector.reader import Reader
+from inspector.reasons import CLIENT_CLOSED, CLIENT_RESET, OBSERVATION_ENDED, SERVER_CLOSED, SERVER_RESET, TLS_FAILED
 from inspector.recognition import CLEAR_PORTS, NOT_MAIL, SMTP_FAMILY, TLS, TLS_PORTS, foreign
 from inspector.run import Run, calm
 from inspector.segment import SILENT, Event, Forgotten, Gap, Noted, Opened, Remark, Reset, Secrets, Segment, Words
@@ -157,6 +158,8 @@ class Pipeline:
             if event.own:
                 ours = self._inspectors[event.key or event.flow.number] = self.open(event.flow)
                 ours.own = True
+                if event.joined:
+                    ours.join(event.unread)
             else:
                 self._newcomers[event.key or event.flow.number] = Newcomer(event, self.hint(event.flow.server.port))
         elif isinstance(event, Secrets):
@@ -316,7 +319,7 @@ class Pipeline:
             if mark is not None:
                 mark(LATE * 2 + newcomer.flow.number)
         for inspector in self._inspectors.values():
-            inspector.close("observation ended")
+            inspector.close(inspector.reason(OBSERVATION_ENDED))
             if mark is not None:
                 mark(LATE * 3 + inspector.turn)
         self._inspectors.clear()
@@ -337,8 +340,8 @@ def left_out(count: int) -> str:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_arrival", "_deaf", "_ended", "_gate", "_given_up", "_pipeline", "_run", "_unsealing", "behind",
-                 "flow", "own", "seen", "session", "time", "turn")
+    __slots__ = ("_arrival", "_deaf", "_ended", "_ending", "_gate", "_given_up", "_pipeline", "_run", "_unsealing",
+                 "behind", "flow", "own", "seen", "session", "time", "turn")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
         self._pipeline = pipeline
@@ -347,6 +350,8 @@ class Inspector:
         self.seen: list[PDU] | None = None
         """What the last segment completed; kept only after `collect`."""
         self._ended: Direction | None = None
+        self._ending = ""
+        """Why mailspy has ended the flow itself."""
         self.turn = pipeline.turn
         """The event with which it began."""
         self._run: Run | None = None
@@ -537,12 +542,13 @@ class Inspector:
         session.anomaly(name, detail)
 
     def noted(self, findings: Sequence[Finding], secured: bool, time: int, words: Words = SILENT) -> None:
-        """What the live proxy knows of the flow, which no octet shows."""
+        """What the live proxy knows of the flow, which no octet shows; of reasons why it ends the flow the first counts."""
         self.read_run()
         self.time = time
+        self._ending = self._ending or words.reason
         if self._pipeline.copy is not None:
             self._pipeline.copy.noted(self.flow, findings, secured, time, words)
-        if self.flow.closed:
+        if self.flow.closed or (words.reason and not findings and not secured):
             return
         if words.heard is not None and self._arrival is not None:
             self._arrival.hear(words.heard)
@@ -555,6 +561,26 @@ class Inspector:
             session.noted(findings, secured)
         except BaseException as error:
             self._degrade(error)
+
+    def join(self, unread: bool) -> None:
+        """The capture was begun in the middle of the flow.  `unread`: where nothing that comes can be read."""
+        if unread:
+            (self.session or self.begin(OpaqueSession)).give_up()
+        elif self.session is not None:
+            self.session.join()
+        if self.session is not None:
+            self._leave_arrival()
+
+    @property
+    def secured(self) -> bool:
+        """What is read from here on crosses in TLS."""
+        return self.flow.secure or (self.session is not None and self.session.unveiled)
+
+    @property
+    def unread(self) -> bool:
+        """Nothing of what comes is read, or it is in the middle of records."""
+        session = self.session
+        return session is not None and ((session.tls and not session.unveiled) or session.client.step is Reader.opaque)
 
     @property
     def unfinished(self) -> bool:
@@ -571,7 +597,7 @@ class Inspector:
             self._ended = direction
         if self._ended is direction:
             return False
-        self.close(self._reason("client closed" if self._ended is C2S else "server closed"))
+        self.close(self.reason(CLIENT_CLOSED if self._ended is C2S else SERVER_CLOSED))
         return True
 
     def reset(self, direction: Direction, time: int) -> bool:
@@ -580,7 +606,7 @@ class Inspector:
         self.time = time
         if self._pipeline.copy is not None:
             self._pipeline.copy.reset(self.flow, direction, time)
-        self.close(self._reason("client reset" if direction is C2S else "server reset"))
+        self.close(self.reason(CLIENT_RESET if direction is C2S else SERVER_RESET))
         return True
 
     def forgotten(self) -> None:
@@ -588,11 +614,11 @@ class Inspector:
         self.read_run()
         if self._pipeline.copy is not None:
             self._pipeline.copy.forgotten(self.flow)
-        self.close("observation ended")
+        self.close(self.reason(OBSERVATION_ENDED))
 
-    def _reason(self, seen: str) -> str:
-        """Where TLS has failed mailspy has ended the flow on both sides, whatever the last segment is."""
-        return "tls failed" if self.session is not None and self.session.failed else seen
+    def reason(self, seen: str) -> str:
+        """Why the flow is over: what mailspy itself has done to it, else what is seen of its end."""
+        return self._ending or (TLS_FAILED if self.session is not None and self.session.failed else seen)
 
     def close(self, reason: str) -> None:
         """The flow is over."""

@@ -20,6 +20,8 @@ class Opened(NamedTuple):
     """The capture begins in its middle."""
     key: int = 0
     """By what the events that follow name the flow; 0 where that is its number."""
+    unread: bool = False
+    """Joined where nothing that comes can be read."""
 
 
 class Segment:
@@ -83,6 +85,8 @@ class Words(NamedTuple):
     """The server's first octets, by which the protocol was told: the client got others."""
     closing: bool = False
     """What is half said to the client is never finished: the last words, if any, are mailspy's."""
+    reason: str = ""
+    """Why mailspy ends the flow; empty while it does not."""
 
 
 SILENT: Final = Words()

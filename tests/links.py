@@ -47,6 +47,7 @@ class FakeLink:
 
     truncated = False
     failure = ""
+    faulty = False
 
     def end(self, truncated: bool = False) -> None:
         self.fate = self.fate or "ended"

@@ -89,12 +89,12 @@ def test_the_last_octets_leave_before_the_links_close(pair: Pair) -> None:
 def test_an_unreachable_server_is_told_in_the_clients_protocol(witness: Witness) -> None:
     """The client gets a reply and a clean close."""
     pair = Pair(Pipeline(witness), "smtp", server=False)
-    pair.relay.refuse(b"421 4.4.1 mailspy: connection refused\r\n")
+    pair.relay.refuse(b"421 4.4.1 mailspy: connection refused\r\n", "server unreachable")
     assert pair.client.sent == b"421 4.4.1 mailspy: connection refused\r\n"
     assert pair.client.fate == "ended"
     pair.relay.ended(True)
     assert (pair.client.fate, pair.over) == ("closed", 1)
-    assert witness.told[-1] == ("closed", "server closed")
+    assert witness.told[-1] == ("closed", "server unreachable")
 
 
 class Faulty(Pop3Session):

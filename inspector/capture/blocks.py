@@ -28,8 +28,8 @@ MOST_INTERFACES: Final = 65_536
 MOST_SECRETS: Final = 16 << 20
 """Octets of decryption secrets that are kept of a file: a hundred thousand TLS sessions."""
 
-NOTED: Final = 60
-"""Octets of an acknowledgement at most, as our captures have it."""
+NOTED: Final = 100
+"""Octets of a packet at most beside which something is noted: a SYN with all its options, over IPv6."""
 LEAST_NOTE: Final = 32
 """Octets that follow a packet at least where something is noted."""
 

@@ -94,7 +94,7 @@ class Half:
 class Connection:
     """Both directions."""
 
-    __slots__ = ("_looked", "closed", "conflicts", "down", "flow", "key", "own", "start", "stuck", "time", "up")
+    __slots__ = ("_looked", "closed", "conflicts", "down", "flow", "key", "own", "seen", "start", "stuck", "time", "up")
 
     def __init__(self, flow: Flow, own: bool, start: int, pair: bytes, reverse: bytes) -> None:
         self.flow = flow
@@ -110,6 +110,8 @@ class Connection:
         self.conflicts = 0
         self.time = flow.opened
         """That of the last event: what had to wait has the time at which it came, or that of the event before it."""
+        self.seen = flow.opened
+        """That of the last packet that could not be delivered at once."""
         self.up, self.down = Half(self, C2S, pair), Half(self, S2C, reverse)
         self.up.peer, self.down.peer = self.down, self.up
         self._looked = 0

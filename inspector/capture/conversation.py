@@ -12,10 +12,11 @@ from socket import AF_INET, AF_INET6, inet_pton
 from struct import Struct
 from typing import Final, NamedTuple
 
+from inspector.capture.note import named
 from inspector.formats import frame, marker, pcapng
 from inspector.formats.checksum import total
 from inspector.formats.frame import Frame, Frame4, Frame6
-from inspector.pdu import Direction, Flow
+from inspector.pdu import Direction, Flow, is_host_name
 
 SERVICE_PORTS: Final = {"smtp": 25, "lmtp": 24, "pop3": 110, "imap": 143}
 """The ports by which other programs know what to dissect."""
@@ -70,9 +71,9 @@ class Half:
         ending = pcapng.commented(len(options), comments, self.endings) if comments else self.endings[0]
         return self._bare(word, time, options, ending)
 
-    def note(self, text: bytes, time: int) -> bytes:
-        """An acknowledgement that carries a note as its comment."""
-        return self._bare(frame.ACK, time, b"", pcapng.annotated(0, text, self.endings))
+    def note(self, text: bytes, time: int, word: int = frame.ACK, options: bytes = b"") -> bytes:
+        """An acknowledgement, or another packet without payload, that carries a note as its comment."""
+        return self._bare(word, time, options, pcapng.annotated(len(options), text, self.endings))
 
     def _bare(self, word: int, time: int, options: bytes, ending: bytes) -> bytes:
         size = len(options)
@@ -107,12 +108,12 @@ class Half:
 class Conversation:
     """A flow as a capture shows it."""
 
-    __slots__ = ("client", "path", "pending", "server")
+    __slots__ = ("_wider", "client", "path", "pending", "server")
 
     def __init__(self, flow: Flow, taken: set[Path]) -> None:
         """`taken` are the paths of other flows, to be kept apart from."""
-        client, server = _packed(flow.client.host), _packed(flow.server.host)
-        described = _described(flow.server.port, flow.protocol, len(client) - len(server), flow.secure, flow.sealed)
+        client, server = (_packed(end.host) or _UNSPECIFIED for end in (flow.client, flow.server))
+        self._wider = len(client) - len(server)
         client, server = _widened(client, server), _widened(server, client)
         self.path = _free(flow, client, server, taken)
         shape = Frame4 if len(client) == 4 else Frame6
@@ -122,15 +123,29 @@ class Conversation:
         self.client = Half(shape(client, server, client_port, port), start & _WRAP, pcapng.INBOUND)
         self.server = Half(shape(server, client, port, client_port), (start + _SERVER_OFFSET) & _WRAP, pcapng.OUTBOUND)
         self.client.peer, self.server.peer = self.server, self.client
-        self.pending = self._handshake(flow.opened, described)
+        self.pending = self._handshake(flow, flow.opened, flow.secure)
         """The handshake, until it has been written."""
 
     def half(self, direction: Direction) -> Half:
         """The half that sends in that direction."""
         return self.client if direction == Direction.CLIENT_TO_SERVER else self.server
 
-    def _handshake(self, time: int, described: bytes) -> bytes:
-        syn = self.client.packet(frame.SYN, time, described)
+    def rejoin(self, flow: Flow, time: int, secure: bool, unread: bool) -> None:
+        """The flow goes on in another file: a handshake there says that it was joined; the FIN of who has ended stands again."""
+        for half in (self.client, self.server):
+            half.advance(-1 - half.ended)
+        again = self._handshake(flow, time, secure, True, unread)
+        for half in (self.client, self.server):
+            if half.ended:
+                again += half.packet(frame.FINISH, time)
+                half.advance(1)
+        self.pending = again
+
+    def _handshake(self, flow: Flow, time: int, secure: bool, joined: bool = False, unread: bool = False) -> bytes:
+        name = _name(flow.server.host)
+        described = _described(flow.server.port, flow.protocol, self._wider, secure, flow.sealed, joined, unread)
+        syn = (self.client.note(named(name), time, frame.SYN, described) if name else
+               self.client.packet(frame.SYN, time, described))
         self.client.advance(1)
         syn_ack = self.server.packet(frame.SYN_ACK, time, _PLAIN_OPTIONS)
         self.server.advance(1)
@@ -146,22 +161,27 @@ _PLAIN_OPTIONS: Final = _aligned(frame.MSS + frame.WINDOW_SCALE)
 
 
 @lru_cache(maxsize=256)
-def _described(port: int, protocol: str, wider: int, secure: bool, sealed: bool) -> bytes:
+def _described(port: int, protocol: str, wider: int, secure: bool, sealed: bool, joined: bool, unread: bool) -> bytes:
     """The options of a SYN, the marker among them; `wider` is below 0 where the client was mapped, above for the server."""
-    told = marker.Marker(port, protocol, wider < 0, wider > 0, secure, sealed)
+    told = marker.Marker(port, protocol, wider < 0, wider > 0, secure, sealed, joined, unread)
     return _aligned(frame.MSS + frame.WINDOW_SCALE + marker.pack(told))
 
 
 @lru_cache(maxsize=4096)
 def _packed(host: str) -> bytes:
-    """An address as 4 or 16 octets, without its zone; what is no address is the unspecified one."""
+    """An address as 4 or 16 octets, without its zone; of what is no address, such as a name, nothing."""
     plain = host.partition("%")[0]
     for family in (AF_INET, AF_INET6):
         try:
             return inet_pton(family, plain)
         except (OSError, ValueError):
             continue
-    return _UNSPECIFIED
+    return b""
+
+
+def _name(host: str) -> str:
+    """What a server is called that has no address."""
+    return host if not _packed(host) and is_host_name(host) else ""
 
 
 def _widened(address: bytes, other: bytes) -> bytes:

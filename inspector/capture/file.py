@@ -16,15 +16,14 @@ from typing import BinaryIO, Final
 
 from inspector.errors import CaptureError
 from inspector.formats import frame, pcapng
+from inspector.place import doubts, doubts_beside, fate, open_file, open_folder
 
-MODE: Final = 0o600
-FOLDER_MODE: Final = 0o700
 RETRY: Final = 1_000_000
 """Microseconds between attempts to write to a full disk."""
 LONGEST_TEAR: Final = 1 << 20
 """Octets after the last whole block that are cut off as a torn write; our blocks are 0.2 MiB at most."""
 
-_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+_FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
 # O_NONBLOCK: a pipe that nobody reads must not stop us; for a regular file it means nothing.
 _HEAD: Final = {">": Struct(">II"), "<": Struct("<II")}
 _ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
@@ -67,6 +66,30 @@ class CaptureFile:
         except BaseException:
             os.close(self._fd)
             raise
+
+    def lost(self) -> str:
+        """What others have done to the file so that nobody finds in it what is written; nothing while all is well."""
+        if self._fd < 0:
+            return ""
+        self.flush()
+        return fate(self.path, self._fd) or ("was emptied" if os.fstat(self._fd).st_size < self._end else "")
+
+    def anew(self, application: str) -> CaptureFile:
+        """The file at the same path, opened as at the start.  What was written to an emptied one since has no beginning and goes
+        too.  Raises CaptureError."""
+        try:
+            if fate(self.path, self._fd):
+                os.close(open_folder(os.path.dirname(self.path) or os.curdir, make=True))
+                if os.path.isdir(self.path):
+                    raise CaptureError(f"{self.path}: is a folder now")
+            else:
+                os.ftruncate(self._fd, 0)
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        except OSError as error:
+            raise CaptureError(f"{self.path}: {error.strerror}") from error
+        begun = CaptureFile(self.path, application, self._alarm)
+        begun.gathering = self.gathering
+        return begun
 
     def write(self, record: bytes, octets: int, time: int) -> bool:
         """Appends whole blocks that carry that many octets of payload; False when they could not be written.
@@ -179,7 +202,8 @@ class CaptureFile:
     def _cut(self) -> bool:
         """Cuts off what a failed write left after the last whole block; False where even that fails."""
         try:
-            os.ftruncate(self._fd, self._end)
+            if os.fstat(self._fd).st_size > self._end:
+                os.ftruncate(self._fd, self._end)
         except OSError:
             return False
         return True
@@ -202,11 +226,8 @@ class CaptureFile:
         if end < state.st_size:
             os.ftruncate(self._fd, end)
             self._alarm(f"{self.path}: its end was torn, {state.st_size - end} octets were cut off; appending to it")
-        if state.st_mode & 0o077:
-            self._alarm(
-                f"{self.path}: others may read this capture (mode {stat.S_IMODE(state.st_mode):04o}); "
-                f"`chmod 600` would end that"
-            )
+        for doubt in [*doubts(self._fd, self.path), *doubts_beside(self.path)]:
+            self._alarm(doubt)
         return end
 
     def _lock(self) -> None:
@@ -259,14 +280,12 @@ def _torn(stream: BinaryIO, at: int, length: int, size: int, path: str) -> int:
 
 def _open(path: str) -> tuple[str, int]:
     try:
-        if path.endswith("/"):
-            os.makedirs(path, FOLDER_MODE, exist_ok=True)
-        if os.path.isdir(path):
+        if path.endswith("/") or os.path.isdir(path):
+            os.close(open_folder(path, make=True))
             return _fresh(path)
-        return path, os.open(path, _FLAGS, MODE)
+        return path, open_file(path, _FLAGS)
     except OSError as error:
-        reason = "is a symbolic link, which is not followed" if error.errno == errno.ELOOP else str(error.strerror)
-        raise CaptureError(f"{path}: the capture cannot be written there: {reason}") from error
+        raise CaptureError(f"{path}: the capture cannot be written there: {error.strerror}") from error
 
 
 def _fresh(folder: str) -> tuple[str, int]:
@@ -276,6 +295,6 @@ def _fresh(folder: str) -> tuple[str, int]:
     while True:
         path = f"{stem}.pcapng" if number == 1 else f"{stem}-{number}.pcapng"
         try:
-            return path, os.open(path, _FLAGS | os.O_EXCL, MODE)
+            return path, open_file(path, _FLAGS | os.O_EXCL)
         except FileExistsError:
             number += 1

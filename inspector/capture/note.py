@@ -1,5 +1,5 @@
-"""What the live proxy writes into a capture beside the packets, as a comment: findings that no octet shows, and whose the words
-are that come next.
+"""What the live proxy writes into a capture beside the packets, as a comment: findings that no octet shows, whose the words are
+that come next, why a flow is ended, what a server is called that was never resolved.
 
 Knows the form of the comment.  Must not know packets.  What a capture claims is checked for its form, never trusted further.
 """
@@ -7,11 +7,12 @@ Knows the form of the comment.  Must not know packets.  What a capture claims is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
-from inspector.pdu import Finding
+from inspector.pdu import Finding, is_host_name
+from inspector.reasons import OWN
 from inspector.segment import SILENT, Words
 
 PREFIX: Final = b"mailspy-note "
@@ -41,6 +42,8 @@ class Note(msgspec.Struct, omit_defaults=True):
     injected: tuple[Place, Place] = (0, 0)
     heard: bytes | None = None
     closing: bool = False
+    reason: str = ""
+    server: str = ""
 
 
 Place = Annotated[int, msgspec.Meta(ge=0, le=1 << 60)]
@@ -56,6 +59,22 @@ class Told(msgspec.Struct):
     severity: str
 
 
+class Comment(NamedTuple):
+    """What a comment says."""
+
+    findings: tuple[Finding, ...]
+    secured: bool
+    """What follows crossed in TLS."""
+    words: Words
+    server: str
+    """The name of a server without an address; else empty."""
+
+
+def named(server: str) -> bytes:
+    """The comment that says what a server is called."""
+    return PREFIX + msgspec.json.encode(Note(False, [], server=server))
+
+
 def pack(findings: Sequence[Finding], secured: bool, words: Words = SILENT) -> Iterator[bytes]:
     """The comments; of a finding that would be longer than a comment can be, no more than that it was."""
     if words.heard is not None:
@@ -67,6 +86,8 @@ def pack(findings: Sequence[Finding], secured: bool, words: Words = SILENT) -> I
         yield PREFIX + msgspec.json.encode(Note(False, [], said=list(words.said[place:place + SAID])))
     for line in words.instead:
         yield PREFIX + msgspec.json.encode(Note(False, [], instead=[line]))
+    if words.reason:
+        yield PREFIX + msgspec.json.encode(Note(False, [], reason=words.reason))
     if findings or secured:
         yield _findings(findings, secured)
 
@@ -80,16 +101,17 @@ def _findings(findings: Sequence[Finding], secured: bool) -> bytes:
     return octets
 
 
-def unpack(comment: bytes) -> tuple[tuple[Finding, ...], bool, Words] | None:
-    """The findings, whether what follows crossed in TLS, whose words it is; None where that is no such comment."""
+def unpack(comment: bytes) -> Comment | None:
+    """What the comment says, as far as it can be so; None where it is none of ours."""
     try:
         note = _decode(comment.removeprefix(PREFIX))
     except (msgspec.MsgspecError, RecursionError, ValueError):
         return None
     findings = tuple(Finding(one.event, one.summary, one.fields, one.severity) for one in note.findings
                      if one.event in EVENTS and one.severity in SEVERITIES)
-    return findings, note.secured, Words(tuple(note.said), tuple(note.instead), note.withheld, note.injected, note.heard,
-                                                note.closing)
+    words = Words(tuple(note.said), tuple(note.instead), note.withheld, note.injected, note.heard, note.closing,
+                  note.reason if note.reason in OWN else "")
+    return Comment(findings, note.secured, words, note.server if is_host_name(note.server) else "")
 
 
 _decode: Final = msgspec.json.Decoder(Note).decode

@@ -30,7 +30,7 @@ from inspector.capture.embryo import Embryo, Embryos
 from inspector.capture.note import unpack
 from inspector.formats import marker
 from inspector.formats.packet import ACK, FIN, RST, SYN, Packet, reverse
-from inspector.pdu import Flow
+from inspector.pdu import Address, Flow
 from inspector.segment import Ended, Event, Forgotten, Gap, Noted, Opened, Remark, Reset, Segment
 
 EARLY: Final = 1 << 20
@@ -110,8 +110,13 @@ class Reassembly:
         """What mailspy has written beside a packet of its own capture."""
         half = self._halves.get(packet.pair)
         told = unpack(text)
-        if half is not None and told is not None and half.connection.own:
-            self.events.append(Noted(half.connection.key, time, *told))
+        if half is None or told is None or not half.connection.own:
+            return
+        if told.server and packet.flags & SYN:
+            flow = half.connection.flow
+            flow.server = Address(told.server, flow.server.port)
+        else:
+            self.events.append(Noted(half.connection.key, time, told.findings, told.secured, told.words))
 
     def expire(self, turn: int) -> Iterator[Flow]:
         """After that frame: the flows that are given up because nothing was ever heard on them, told and ended one by one."""
@@ -126,7 +131,7 @@ class Reassembly:
     def remaining(self) -> Iterator[Flow]:
         """The same, flow by flow."""
         for connection in self._known.by_age():
-            self._flush(connection)
+            self._finish(connection)
             yield connection.flow
         for embryo in self._embryos.all():
             yield self._stillborn(embryo)
@@ -151,6 +156,7 @@ class Reassembly:
         if flags & SYN:
             _begin(half, packet)
         connection = half.connection
+        connection.seen = self._time
         if flags & RST:
             if self._believed(half, packet):
                 self._reset(half)
@@ -179,7 +185,7 @@ class Reassembly:
                 return self._joined_late(packet) if packet.payload and not flags & RST else None
             told = None if flags & ACK else marker.find(packet.options)
             if told is not None:
-                return self._open(ends.flow(self._new_key(), pair, self._time, told), True, packet.seq, pair, back).up
+                return self._open(ends.flow(self._new_key(), pair, self._time, told), told, packet.seq, pair, back).up
             embryo = Embryo(self._new_key(), back if flags & ACK else pair, self._time, packet.seq, self._turn)
             self._known.expire(self._time, self._turn)
             embryo.heard(self._turn)
@@ -201,7 +207,7 @@ class Reassembly:
         """Somebody has said something, or ended it: from here on it is a connection."""
         self._embryos.remove(embryo)
         pair = embryo.pair
-        connection = self._open(ends.flow(embryo.key, pair, embryo.opened), False, embryo.start, pair, reverse(pair))
+        connection = self._open(ends.flow(embryo.key, pair, embryo.opened), None, embryo.start, pair, reverse(pair))
         for half, seq in ((connection.up, embryo.up), (connection.down, embryo.down)):
             if seq >= 0:
                 half.begin(seq)
@@ -223,16 +229,18 @@ class Reassembly:
         else:
             from_server = _SERVER_SAYS.match(packet.payload) is not None or source < target
         up, down = (back, pair) if from_server else (pair, back)
-        connection = self._open(ends.flow(self._new_key(), up, self._time), False, -1, up, down)
+        connection = self._open(ends.flow(self._new_key(), up, self._time), None, -1, up, down)
         return connection.down if from_server else connection.up
 
-    def _open(self, flow: Flow, own: bool, start: int, up: bytes, down: bytes) -> Connection:
+    def _open(self, flow: Flow, told: marker.Marker | None, start: int, up: bytes, down: bytes) -> Connection:
+        """`told`: what our own captures say beside the SYN."""
         self._known.expire(self._time, self._turn)
         if self._known.full:
             self._forget(self._known.silent())
-        connection = Connection(flow, own, start, up, down)
+        connection = Connection(flow, told is not None, start, up, down)
         self._known.add(connection)
-        self._tell(Opened(flow, own, start < 0, connection.key))
+        joined = start < 0 if told is None else told.joined
+        self._tell(Opened(flow, told is not None, joined, connection.key, told is not None and told.unread))
         return connection
 
     def _tell(self, opened: Opened) -> None:
@@ -249,7 +257,7 @@ class Reassembly:
 
     def _forget(self, connection: Connection) -> None:
         """Nothing more will be told of it."""
-        self._flush(connection)
+        self._finish(connection)
         if not connection.closed:
             self.events.append(Forgotten(connection.key, connection.time))
             self._let_go(connection)
@@ -420,6 +428,12 @@ class Reassembly:
             if half.fin > half.next and half.known:
                 self._gap(half, half.fin - half.next)
             self._end(half)
+
+    def _finish(self, connection: Connection) -> None:
+        """The same for a connection of which nothing more comes: at the time of its own last packet, not of another's."""
+        now, self._time = self._time, max(connection.time, connection.seen)
+        self._flush(connection)
+        self._time = now
 
     def _gap(self, half: Half, size: int) -> None:
         half.advance(size)

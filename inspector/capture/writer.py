@@ -13,6 +13,7 @@ from typing import Final
 from inspector.capture.conversation import Conversation, Half, Path
 from inspector.capture.file import CaptureFile, Piece
 from inspector.capture.note import pack
+from inspector.errors import CaptureError
 from inspector.formats import frame, pcapng
 from inspector.formats.frame import LARGEST
 from inspector.pdu import C2S, Direction, Finding, Flow
@@ -29,7 +30,7 @@ Octets = bytes | bytearray | memoryview
 class CaptureWriter:
     """A capture being written; see docs for what other programs show of it."""
 
-    __slots__ = ("_conversations", "_file", "_paths")
+    __slots__ = ("_alarm", "_application", "_conversations", "_file", "_paths", "_trouble")
 
     def __init__(self, path: str, *, application: str = "mailspy", alarm: Callable[[str], None]) -> None:
         """`path`: a file, created or appended to, or a folder (existing, or with `/` at its end) for a file of its own.
@@ -37,7 +38,11 @@ class CaptureWriter:
         Raises CaptureError where nothing can be written there.  `alarm` takes what a person must know, one text each:
         a torn file mended, a file that others may read, a disk that is full.
         """
+        self._application = application
+        self._alarm = alarm
         self._file = CaptureFile(path, application, alarm)
+        self._trouble = ""
+        """Why the file cannot be begun anew, once that is told."""
         self._conversations: dict[int, Conversation] = {}
         self._paths: set[Path] = set()
 
@@ -113,6 +118,35 @@ class CaptureWriter:
             abort = conversation.half(direction).packet(frame.RESET, time, comments=self._file.gap)
             self._control(conversation, abort, time)
             self.forget(flow)
+
+    def watch(self) -> bool:
+        """Begins the file anew where others have moved, removed, replaced or emptied it; else goes on in what is open.  True when
+        it was begun: each open flow is then to be told by `rejoin`.  Call it from time to time."""
+        lost = self._file.lost()
+        if not lost:
+            self._trouble = ""
+            return False
+        try:
+            begun = self._file.anew(self._application)
+        except CaptureError as error:
+            if self._trouble != str(error):
+                self._trouble = str(error)
+                self._alarm(f"CAPTURE LOST: {self.path} {lost}, and cannot be begun anew: {error}. Until it can, all goes where "
+                            "the open file is; mailspy tries again every second")
+            return False
+        self._file.close()
+        self._file, self._trouble = begun, ""
+        number = len(self._conversations)
+        self._alarm(f"{self.path} {lost}: begun anew" + (
+            f", {number} open session{'s go' if number > 1 else ' goes'} on in the new file" if number else ""))
+        return True
+
+    def rejoin(self, flow: Flow, time: int, secure: bool, unread: bool) -> None:
+        """The flow goes on in a file that was begun in its middle.  `secure`: what stands there crossed in TLS; `unread`: nothing
+        of it can be read."""
+        if (conversation := self._conversations.get(flow.number)) is not None:
+            conversation.rejoin(flow, time, secure, unread)
+            self._control(conversation, b"", time)
 
     def forget(self, flow: Flow) -> None:
         """Nothing more will come of this flow."""

@@ -16,11 +16,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from inspector import interrupt
 from inspector.errors import CaptureError, ExpressionError, MailspyError
 from inspector.text import sanitise
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = ["main"]
 
@@ -45,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return _nobody_reads()
+    except SystemExit as ending:
+        # rich ends the program itself when nobody reads, with another code.
+        if isinstance(ending.__context__, BrokenPipeError):
+            return _nobody_reads()
+        raise
     except ExpressionError as error:
         return FAULT if completing() else _mistake(f"--filter: {error}", _pointed(error))
     except CaptureError as error:
@@ -87,8 +95,21 @@ def _run(given: list[str]) -> int:
     setup = prepare(given, os.environ, *([lambda _: None] if completing() else []))
     if not given and not setup.config.common.keys() & {"listen", "upstream"} and not completing():
         return _short_help()
-    code = build(setup, ACTIONS).main(given, prog_name="mailspy", standalone_mode=False, default_map=default_map(setup))
+    code = _clicked(build(setup, ACTIONS), given, default_map(setup))
     return code if isinstance(code, int) else 0
+
+
+def _clicked(command: click.Command, given: list[str], defaults: dict[str, Any]) -> Any:
+    """What click's own `main` does, but for ending the program when nobody reads."""
+    from click.exceptions import Exit
+
+    if completing():
+        return command.main(given, prog_name="mailspy", standalone_mode=False, default_map=defaults)
+    try:
+        with command.make_context("mailspy", given, default_map=defaults) as context:
+            return command.invoke(context)
+    except Exit as ending:
+        return ending.exit_code
 
 
 def _mistake(text: str, more: str = "") -> int:
@@ -140,6 +161,6 @@ def _no_such_option(flag: str, near: Sequence[str]) -> str:
 
 
 def _nobody_reads() -> int:
-    """The reader of standard output has gone; Python must not complain about it at its end."""
+    """The reader of standard output has gone, as in `| head`: no mistake.  Python must not complain about it at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 0

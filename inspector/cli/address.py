@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from inspector.config import hint
 from inspector.errors import OptionError
-from inspector.pdu import Address
+from inspector.pdu import Address, is_host_name
 from inspector.protocol import Protocol, by_name, by_port
 from inspector.recognition import TLS_PORTS
 from inspector.starttls import Mode
@@ -25,7 +25,6 @@ SECURE: Final = {name: port for port, name in TLS_PORTS.items()}
 """The ports of schemes with TLS from the first octet (RFC 8314 §3); each protocol has such a scheme, its name with an s."""
 
 _HOST_PORT: Final = re.compile(r"(?:\[(?P<bracketed>[^\[\]]*)\]|(?P<host>[^:\[\]]*))(?::(?P<port>[^:]*))?")
-_NAME: Final = re.compile(r"[^\s/@?#:\[\]\\%\x00-\x20\x7f]{1,253}")
 
 
 class Upstream(NamedTuple):
@@ -120,7 +119,7 @@ def parse_upstream(text: str, protocols: Sequence[Protocol], forced: str = "", o
     scheme, mode = _scheme(where, written, known) if separator else ("", Mode.SAME)
     match = _HOST_PORT.fullmatch(rest.removesuffix("/"))
     host = (match["bracketed"] or match["host"]) if match else ""
-    if match is None or not host or not (match["bracketed"] or _NAME.fullmatch(host)):
+    if match is None or not host or not (match["bracketed"] or is_host_name(host)):
         raise OptionError(f"{where}: expected [SCHEME://]HOST[:PORT], such as pop.example:110, pop3://pop.example or "
                           "[2001:db8::1]:25")
     if match["bracketed"]:

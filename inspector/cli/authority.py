@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from inspector.cli.start import Setup, say
 from inspector.config import hint
 from inspector.errors import OptionError
+from inspector.place import open_file
 from inspector.tls.names import address_of
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _export(folder: Path, values: Values) -> None:
         return
     path = values["output"]
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = open_file(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
         raise OptionError(f"--output {path}: exists already; name a new file") from None
     except OSError as error:

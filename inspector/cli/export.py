@@ -51,6 +51,9 @@ def export(setup: Setup, values: Values) -> int:
             raise exporter.trouble
         for form in forms:
             form.finish()
+    except BrokenPipeError:
+        _abandon(forms)
+        raise
     except OSError as trouble:
         _abandon(forms)
         say(f"error: {trouble.filename or 'export'}: {trouble.strerror or trouble}")

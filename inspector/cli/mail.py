@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from inspector.cli import export as forms
 from inspector.cli.ask import filtered
+from inspector.cli.folders import tell_doubts
 from inspector.cli.reading import files, reading
 from inspector.cli.start import Setup, say
 from inspector.errors import OptionError
@@ -236,6 +237,7 @@ def export(setup: Setup, values: Values) -> int:
     from inspector.mail.letter import Collector
     from inspector.mail.store import STORES
 
+    tell_doubts(values, say)
     chosen = [name for name in STORES if values[name]]
     if len(chosen) > 1 or (not chosen and not forms.asked(values)):
         raise OptionError("export: where to? Give one of --eml DIR, --mbox FILE and --maildir DIR, or forms such as --jsonl "

@@ -141,6 +141,7 @@ class Run:
         Raises OptionError.
         """
         heap.keep()
+        self._live = live
         self.outputs: Any = streams if streams is not None else Outputs(live)
         self.console = Console(verbose=bool(values.get("verbose")), states=states,
                                filtered=values.get("filter") is not None, marks=streams is not None)
@@ -193,6 +194,6 @@ class Run:
         self.outputs.flush()
         if self.timing:
             self.outputs.stderr().write(table(self.timing).encode())
-        if error is None and self.console.summary.flows and not self.outputs.broken:
+        if error is None and self.console.summary.flows and (self._live or not self.outputs.broken):
             self.outputs.notice(self.console.summary.line())
         self.outputs.close()

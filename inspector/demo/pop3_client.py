@@ -19,6 +19,7 @@ from twisted.internet import defer, protocol
 
 from inspector.demo.wire import Wire
 from inspector.pdu import FAILED, OK, Outcome
+from inspector.place import open_file
 from inspector.protocols.pop3 import phases
 
 NAME: Final = b"natkin"
@@ -163,7 +164,7 @@ def attachment(lines: list[bytes]) -> tuple[str, list[bytes]]:
 
 def convert_base64_to_file(lines: list[bytes], path: Path) -> Path:
     """The sheet's `convertbase64asciitobin`: decodes lines of base64 into a new private file."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    descriptor = open_file(str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     with os.fdopen(descriptor, "wb") as file:
         file.write(base64.b64decode(b"".join(lines)))
     return path

@@ -5,6 +5,7 @@ Knows the words of RFC 2595 §4.  Must not know what the proxy makes of them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from twisted.internet import defer, protocol, ssl
 from inspector.demo.servers import Pop3Server
 from inspector.demo.wire import Wire
 from inspector.live.handshakes import Interception
+from inspector.place import open_file
 from inspector.tls.authority import Authority, make, pem
 from inspector.tls.contexts import Serving, reaching
 from inspector.tls.leaf import Leaves
@@ -48,8 +50,9 @@ class Secure:
         """Both authorities' certificates are put into the folder, for other clients."""
         self._ours, theirs = make(), make()
         self.ours_path, self._theirs_path = folder / "demo-ca.pem", folder / "demo-server-ca.pem"
-        self.ours_path.write_bytes(pem(self._ours))
-        self._theirs_path.write_bytes(pem(theirs))
+        for path, authority in ((self.ours_path, self._ours), (self._theirs_path, theirs)):
+            with os.fdopen(open_file(str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+                file.write(pem(authority))
         self.context = _certificate(theirs).options()
 
     def interception(self) -> Interception:

@@ -17,8 +17,10 @@ from inspector.export.form import Kept, Sheet
 from inspector.export.header import fields
 from inspector.export.names import digest
 from inspector.pdu import C2S, PDU, Finding, Flow, Kind, Message, Transaction
+from inspector.reasons import CLIENT_CLOSED, OBSERVATION_ENDED, SERVER_CLOSED, STOPPED
 from inspector.session import Session
 from inspector.text import decode, sanitise
+from inspector.tls.names import address_of
 
 PROTOCOLS: Final = {"lmtp": "smtp"}
 """Protocols that have another name there."""
@@ -27,8 +29,7 @@ SASL: Final = "<SASL DATA>"
 """Suricata's name for what a client sends in the middle of an AUTH."""
 MOST: Final = 1_000
 """Recipients, files and octets of a state that a peer can make many of."""
-REASONS: Final = {"observation ended": "shutdown", "client reset": "tcp_reset", "server reset": "tcp_reset",
-                  "tls failed": "tcp_reset"}
+REASONS: Final = {OBSERVATION_ENDED: "shutdown", STOPPED: "shutdown", CLIENT_CLOSED: "tcp_fin", SERVER_CLOSED: "tcp_fin"}
 
 
 class _State:
@@ -163,8 +164,8 @@ class Eve(Kept):
         self._write(flow, closed, "flow", None, {"app_proto": _protocol(flow), "flow": {
             "bytes_toserver": state.octets[0], "bytes_toclient": state.octets[1], "start": stamp(flow.opened),
             "end": stamp(closed), "age": max(0, closed - flow.opened) // 1_000_000,
-            "state": "established" if reason == "observation ended" else "closed",
-            "reason": REASONS.get(reason, "tcp_fin"), "alerted": False}})
+            "state": "established" if reason == OBSERVATION_ENDED else "closed",
+            "reason": REASONS.get(reason, "tcp_reset"), "alerted": False}})
         super().flow_closed(flow, reason)
 
     def forget(self, flow: Flow) -> None:
@@ -174,9 +175,10 @@ class Eve(Kept):
     def _write(self, flow: Flow, time: int, kind: str, state: _State | None, members: dict[str, Any],
                swapped: bool = False) -> None:
         ends = (flow.server, flow.client) if swapped else (flow.client, flow.server)
-        record: dict[str, Any] = {
-            "timestamp": stamp(time), "flow_id": digest(flow) >> 75, "event_type": kind, "src_ip": ends[0].host,
-            "src_port": ends[0].port, "dest_ip": ends[1].host, "dest_port": ends[1].port, "proto": "TCP"}
+        record: dict[str, Any] = {"timestamp": stamp(time), "flow_id": digest(flow) >> 75, "event_type": kind}
+        for name, end in zip(("src", "dest"), ends, strict=True):
+            record |= {f"{name}_ip": end.host, f"{name}_port": end.port} if address_of(end.host) else {f"{name}_port": end.port}
+        record["proto"] = "TCP"
         if state is not None and kind != "anomaly":
             record["tx_id"] = state.count
         self.put(flow, self._sheet, json.dumps(clean({**record, **members}), ensure_ascii=False, separators=(",", ":")).encode()

@@ -17,8 +17,10 @@ from inspector.export.form import Kept, Sheet
 from inspector.export.header import fields
 from inspector.export.names import digest, word
 from inspector.pdu import C2S, PDU, Finding, Flow, Kind, Message
+from inspector.reasons import CLIENT_CLOSED, CLIENT_RESET, OBSERVATION_ENDED, SERVER_CLOSED, UNREACHABLE, UNRESOLVED
 from inspector.session import Session
 from inspector.text import sanitise
+from inspector.tls.names import address_of
 
 UNSET: Final = "-"
 EMPTY: Final = "(empty)"
@@ -57,8 +59,8 @@ LOGS: Final = {
         "missed_bytes:count"),
 }
 """The logs and their fields."""
-STATES: Final = {"client closed": "SF", "server closed": "SF", "client reset": "RSTO", "server reset": "RSTR",
-                 "tls failed": "RSTR", "observation ended": "S1"}
+STATES: Final = {CLIENT_CLOSED: "SF", SERVER_CLOSED: "SF", CLIENT_RESET: "RSTO", OBSERVATION_ENDED: "S1", UNREACHABLE: "REJ",
+                 UNRESOLVED: "REJ"}
 
 
 class _State:
@@ -195,7 +197,7 @@ class Zeek(Kept):
         self._line(flow, "conn", {
             **ids, "proto": "tcp", "service": {"lmtp": "smtp"}.get(flow.protocol, flow.protocol) or None,
             "duration": f"{max(0, (flow.closed or flow.opened) - flow.opened) / 1e6:.6f}", "orig_bytes": state.octets[0],
-            "resp_bytes": state.octets[1], "conn_state": STATES.get(reason, "OTH"), "missed_bytes": flow.missing})
+            "resp_bytes": state.octets[1], "conn_state": STATES.get(reason, "RSTR"), "missed_bytes": flow.missing})
         super().flow_closed(flow, reason)
 
     def forget(self, flow: Flow) -> None:
@@ -225,7 +227,8 @@ def _heading(log: str) -> bytes:
 
 def _ids(flow: Flow, time: int) -> dict[str, Any]:
     return {"ts": f"{time // 1_000_000}.{time % 1_000_000:06d}", "uid": "C" + word(digest(flow)), "id.orig_h": flow.client.host,
-            "id.orig_p": flow.client.port, "id.resp_h": flow.server.host, "id.resp_p": flow.server.port}
+            "id.orig_p": flow.client.port, "id.resp_h": flow.server.host if address_of(flow.server.host) else None,
+            "id.resp_p": flow.server.port}
 
 
 def _one(header: dict[str, list[str]], name: str) -> str | None:
@@ -238,7 +241,7 @@ def _several(header: dict[str, list[str]], name: str) -> list[str] | None:
 
 def _path(flow: Flow, received: Iterable[str]) -> list[str]:
     """The hosts that a message went through, the latest first, as Zeek finds them."""
-    path = [flow.server.host, flow.client.host]
+    path = [host for host in (flow.server.host, flow.client.host) if address_of(host)]
     for line in received:
         match = _ADDRESS.search(line)
         host = match and (match[1] or match[2])

@@ -21,6 +21,11 @@ SECURE: Final = 4
 """Flag: what is in the capture crossed in TLS, on both sides."""
 SEALED: Final = 8
 """Flag: it stands in the capture as records of TLS, from the first octet."""
+JOINED: Final = 16
+"""Flag: the file was begun in the middle of the flow."""
+UNREAD: Final = 32
+"""Flag: of what comes nothing can be read, such as records of TLS in their middle."""
+_FLAGS: Final = (CLIENT_MAPPED, SERVER_MAPPED, SECURE, SEALED, JOINED, UNREAD)
 LONGEST_NAME: Final = 22
 
 _FIXED: Final = Struct(">BB4sBH")
@@ -39,13 +44,14 @@ class Marker(NamedTuple):
     server_mapped: bool = False
     secure: bool = False
     sealed: bool = False
+    joined: bool = False
+    unread: bool = False
 
 
 def pack(marker: Marker) -> bytes:
     """The option, at most 31 octets: a name is cut at `LONGEST_NAME`."""
     name = marker.protocol.encode("ascii", "replace")[:LONGEST_NAME]
-    flags = (marker.client_mapped * CLIENT_MAPPED | marker.server_mapped * SERVER_MAPPED | marker.secure * SECURE
-             | marker.sealed * SEALED)
+    flags = sum(flag for flag, given in zip(_FLAGS, marker[2:], strict=True) if given)
     return _FIXED.pack(KIND, _FIXED.size + len(name), IDENTIFIER, flags, marker.port & 0xFFFF) + name
 
 
@@ -71,4 +77,4 @@ def _unpack(raw: bytes) -> Marker:
     _kind, _length, _identifier, flags, port = _FIXED.unpack_from(raw)
     name = raw[_FIXED.size :].decode("ascii", "replace")
     protocol = name if name.isalnum() and name.isascii() else ""
-    return Marker(port, protocol, *(bool(flags & one) for one in (CLIENT_MAPPED, SERVER_MAPPED, SECURE, SEALED)))
+    return Marker(port, protocol, *(bool(flags & flag) for flag in _FLAGS))

@@ -18,11 +18,15 @@ from twisted.python.threadpool import ThreadPool
 
 from inspector.live.link import STARVED, Link, Plane
 from inspector.pdu import Address
+from inspector.reasons import STOPPED, UNREACHABLE, UNRESOLVED
 
 SHARE: Final = 0.5
 """Of the time that is left, what one address may take while there are others to try."""
 LOOKUPS: Final = 10
 """Names that are looked up at the same time."""
+
+Failed = Callable[[Address, str, str], None]
+"""Takes the last address tried, the reason for people, and the same in the words of `flow_closed`."""
 
 
 class Target:
@@ -40,7 +44,7 @@ class Reaching:
     """One attempt to reach one server.  Whoever owns it calls `check` from time to time: there is no timer of its own."""
 
     __slots__ = ("_addresses", "_connected", "_deadline", "_failed", "_give_up", "_last", "_names", "_over", "_plane",
-                 "_reactor", "_reason", "_starved", "_target", "_until")
+                 "_reactor", "_reason", "_starved", "_target", "_until", "_why")
 
     def __init__(self, reactor: Any, plane: Plane, names: Names, target: Target, timeout: float,
                  starved: Callable[[OSError], None]) -> None:
@@ -52,15 +56,18 @@ class Reaching:
         self._target = target
         self._deadline = self._until = reactor.seconds() + timeout
         self._addresses: list[str] = []
-        self._last = target.address or Address("0.0.0.0", target.port)
+        self._last = target.address or Address(target.host, target.port)
+        """The last address tried; the name of the server while it has none."""
         self._reason = "its name was not resolved in time"
+        self._why = UNRESOLVED
+        """The same in the words of `flow_closed`."""
         self._give_up: Callable[[], None] | None = None
         self._over = False
         self._connected: Callable[[Link], None] = _unwanted
-        self._failed: Callable[[Address, str], None] = _unheard
+        self._failed: Failed = _unheard
 
-    def begin(self, connected: Callable[[Link], None], failed: Callable[[Address, str], None]) -> None:
-        """Starts; one of the two functions is called once, with the link, or with the last address tried and a reason."""
+    def begin(self, connected: Callable[[Link], None], failed: Failed) -> None:
+        """Starts; one of the two functions is called once, with the link, or with the last address tried and why."""
         self._connected, self._failed = connected, failed
         if self._target.address is not None:
             self._try(self._target.address)
@@ -82,7 +89,7 @@ class Reaching:
 
     def _try(self, address: Address) -> None:
         self._last = address
-        self._reason = "no answer in time"
+        self._reason, self._why = "no answer in time", UNREACHABLE
         if self._addresses:
             now = self._reactor.seconds()
             self._until = now + (self._deadline - now) * SHARE
@@ -132,12 +139,12 @@ class Reaching:
     def _fail(self) -> None:
         if not self._over:
             self._over = True
-            self._failed(self._last, self._reason)
+            self._failed(self._last, self._reason, self._why)
 
     def cancel(self) -> None:
         """Stops trying, and tells the client so."""
         self._abandon()
-        self._reason = "mailspy is stopping"
+        self._reason, self._why = "mailspy is stopping", STOPPED
         self._fail()
 
 
@@ -145,7 +152,7 @@ def _unwanted(link: Link) -> None:
     link.abort()
 
 
-def _unheard(address: Address, reason: str) -> None:
+def _unheard(address: Address, reason: str, why: str) -> None:
     """Nobody is interested yet."""
 
 

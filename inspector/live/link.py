@@ -55,6 +55,10 @@ class Link(Protocol):
         """Why the connection is broken, where it was TLS that failed; else nothing."""
 
     @property
+    def faulty(self) -> bool:
+        """A fault of our own has ended the connection."""
+
+    @property
     def backlog(self) -> int:
         """Octets that wait to be sent."""
 

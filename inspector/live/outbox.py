@@ -20,10 +20,10 @@ MOST: Final = 1_048_576
 class Outbox:
     """What is to be sent when the capture has been written."""
 
-    __slots__ = ("_size", "_waiting", "_write")
+    __slots__ = ("_capture", "_size", "_waiting")
 
     def __init__(self, capture: CaptureWriter) -> None:
-        self._write = capture.flush
+        self._capture = capture
         self._waiting: list[tuple[Relay, bool, bytes]] = []
         self._size = 0
         capture.gather()
@@ -37,7 +37,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Writes the capture, then sends all that waits."""
-        self._write()
+        self._capture.flush()
         if self._waiting:
             waiting, self._waiting, self._size = self._waiting, [], 0
             for relay, client, data in waiting:

@@ -253,7 +253,7 @@ class SocketLink:
     """One TCP connection in the plane."""
 
     __slots__ = ("_dead", "_descriptor", "_ended", "_ending", "_mask", "_out", "_plane", "_reading", "_receive", "_reset",
-                 "_send", "_size", "_socket", "client", "owner", "peer")
+                 "_send", "_size", "_socket", "client", "faulty", "owner", "peer")
 
     def __init__(self, plane: EpollPlane, connection: socket.socket, peer: Address, watched: int = -1) -> None:
         """`watched`: what the plane watches the descriptor for already; -1 for nothing."""
@@ -281,6 +281,7 @@ class SocketLink:
         self.peer = peer
         self.owner: Owner | None = None
         self.client = False
+        self.faulty = False
 
     @property
     def local(self) -> Address:
@@ -364,6 +365,7 @@ class SocketLink:
     def fail(self) -> None:
         """A fault of our own: the connection is aborted, and its owner told that it is gone."""
         owner = self.owner
+        self.faulty = True
         self.abort()
         if owner is not None:
             owner.broken(self.client)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from inspector.gate import FlowGate, Held
 from inspector.live.clock import now
 from inspector.pdu import C2S, S2C, Direction, Finding, Flow
+from inspector.reasons import FAULT, STOPPED
 from inspector.segment import SILENT, Words
 from inspector.starttls import PASS, Policy
 
@@ -37,6 +38,9 @@ class Recorder(Protocol):
 
     def note(self, flow: Flow, findings: Sequence[Finding], secured: bool, time: int, words: Words = SILENT) -> None:
         """What no octet shows."""
+
+    def rejoin(self, flow: Flow, time: int, secure: bool, unread: bool) -> None:
+        """The flow goes on in a file that was begun in its middle."""
 
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
         """FIN."""
@@ -88,15 +92,17 @@ class Relay:
         if not self._over:
             self.client.start()
 
-    def note(self, findings: Sequence[Finding], secured: bool = False) -> None:
-        """Tells what no octet shows, and writes it down; `secured`: from here on what crosses in TLS is seen in the clear."""
+    def note(self, findings: Sequence[Finding], secured: bool = False, reason: str = "") -> None:
+        """Tells what no octet shows, and writes it down; `secured`: from here on what crosses in TLS is seen in the clear;
+        `reason`: why we end the flow."""
         self._flush()
         if self._over:
             return
         time = now()
+        words = Words(reason=reason) if reason else SILENT
         if self._capture is not None:
-            self._capture.note(self.inspector.flow, findings, secured, time)
-        self.inspector.noted(findings, secured, time)
+            self._capture.note(self.inspector.flow, findings, secured, time, words)
+        self.inspector.noted(findings, secured, time, words)
 
     def record_by(self, capture: Recorder) -> None:
         """From here on the flow is captured so, by a recorder that sees the octets leave: nothing waits for others on its way."""
@@ -104,8 +110,14 @@ class Relay:
         self._capture = capture
         self._outbox = None
 
-    def refuse(self, line: bytes) -> None:
+    def rejoin(self) -> None:
+        """The capture was begun anew: what comes of this flow stands there."""
+        if self._capture is not None and not self._over:
+            self._capture.rejoin(self.inspector.flow, now(), self.inspector.secured, self.inspector.unread)
+
+    def refuse(self, line: bytes, reason: str) -> None:
         """There is no server: tells the client so, in its protocol, and ends."""
+        self.note((), reason=reason)
         self.client.start()
         if line:
             self.say(line)
@@ -207,6 +219,8 @@ class Relay:
         source = self.client if client else self.server
         if source is not None and source.failure:
             self._note_failure("client" if client else "server", source.failure)
+        elif source is not None and source.faulty:
+            self.note((), reason=FAULT)
         if not self._told:
             time = now()
             direction = C2S if client else S2C
@@ -222,29 +236,34 @@ class Relay:
         self.note([Finding("tls_failed", f"{leg} leg: {reason}", fields, "high")])
 
     def stop(self) -> None:
-        """mailspy stops, or a judge ends the flow: whatever its state."""
+        """mailspy stops: both sides are aborted, whatever the state of the flow."""
+        self._flush()
         if self._over:
             return
         if not self._told:
-            self._told = True
-            self.inspector.close("observation ended")
+            self.note((), reason=STOPPED)
+            self._cut_off()
         self._done(_abort)
 
-    def abandon(self, findings: Sequence[Finding], farewell: bytes = b"") -> None:
-        """There is no session: the server gets an abort, the client what waits for it, the farewell, and FIN."""
-        if self._over:
-            return
-        self.note(findings)
-        server, self.server = self.server, None
-        if server is not None:
-            server.abort()
-        if farewell:
-            self.say(farewell)
+    def _cut_off(self) -> None:
+        """The flow is over because we end it: RST stands for that in a capture."""
         if not self._told:
             time = now()
             if self._capture is not None:
                 self._capture.reset(self.inspector.flow, S2C, time)
             self._told = self.inspector.reset(S2C, time)
+
+    def abandon(self, findings: Sequence[Finding], farewell: bytes = b"", reason: str = "") -> None:
+        """There is no session: the server gets an abort, the client what waits for it, the farewell, and FIN."""
+        if self._over:
+            return
+        self.note(findings, reason=reason)
+        server, self.server = self.server, None
+        if server is not None:
+            server.abort()
+        if farewell:
+            self.say(farewell)
+        self._cut_off()
         self._done(_close)
 
     def _done(self, how: Callable[[Link], None]) -> None:
@@ -414,14 +433,14 @@ class GatedRelay(Relay):
         self._got(reply, time, inspector.comments())
         return reply
 
-    def abandon(self, findings: Sequence[Finding], farewell: bytes = b"") -> None:
+    def abandon(self, findings: Sequence[Finding], farewell: bytes = b"", reason: str = "") -> None:
         """There is no session: what waits for TLS goes nowhere."""
         gate, session = self._gate, self.inspector.session
         if gate is not None and gate.waits and session is not None and not self._over:
             self._flush()
             self.inspector.time = session.time = time = now()
             self._record_words(gate.reject(), time)
-        super().abandon(findings, farewell)
+        super().abandon(findings, farewell, reason)
 
     def _waits(self) -> bool:
         """Whether octets of the client wait for a reply."""
@@ -473,6 +492,8 @@ class GatedRelay(Relay):
 
     def end_from_server(self) -> None:
         """The client gets its last octets and FIN, the server an abort: a message without its end is not delivered."""
+        if self._gate is not None:
+            self.note((), reason=self._gate.why)
         server, self.server = self.server, None
         if server is not None:
             server.abort()

@@ -112,6 +112,10 @@ class SealedCapture:
         """What no octet shows; what follows does not stand in the clear."""
         self._capture.note(flow, findings, False, time, words)
 
+    def rejoin(self, flow: Flow, time: int, secure: bool, unread: bool) -> None:
+        """The file was begun in the middle of the flow: records without those before them open for nobody."""
+        self._capture.rejoin(flow, time, True, True)
+
     def end(self, flow: Flow, direction: Direction, time: int) -> None:
         """FIN."""
         self._time = time

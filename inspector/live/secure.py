@@ -121,6 +121,11 @@ class SecureLink:
             inner.resume()
             inner.start()
 
+    @property
+    def faulty(self) -> bool:
+        """A fault of our own has ended the connection."""
+        return self._inner.faulty
+
     # What the link below tells
 
     def received(self, _: bool, data: bytes) -> None:

@@ -20,7 +20,8 @@ from inspector.errors import OptionError
 from inspector.live import reactor as reactors
 from inspector.live.clock import now, step
 from inspector.live.connect import Names, Reaching, Target
-from inspector.live.ending import Ending, stop
+from inspector.live.ending import Ending
+from inspector.live.files import Files
 from inspector.live.handshakes import CLIENT, SERVER, Done, Failed, Handshakes, Interception, Leg
 from inspector.live.link import Link, Listening, Plane
 from inspector.live.outbox import Outbox
@@ -29,6 +30,7 @@ from inspector.live.sealed import SealedCapture
 from inspector.live.secure import SecureLink
 from inspector.live.watchman import Watchman
 from inspector.pdu import Address, Finding, Flow
+from inspector.reasons import STOPPED
 from inspector.starttls import HIDE, PASS, Mode, Policy
 
 if TYPE_CHECKING:
@@ -121,6 +123,9 @@ class Service:
         self.listening: list[Listening] = []
         self.idle: Callable[[], None] | None = None
         """Called when the last session ends while the service stops."""
+        self.enough: Callable[[], None] | None = None
+        """Called when there is nothing left to go on for: sessions may finish, and the run ends."""
+        self.files = Files(capture, outputs, notice)
         self._relays: set[Relay] = set()
         self._reaching: set[Reaching] = set()
         self._interception = interception
@@ -164,10 +169,8 @@ class Service:
         seconds = self.reactor.seconds()
         for reaching in list(self._reaching):
             reaching.check(seconds)
-        if self.outputs is not None:
-            self.outputs.flush()
-            if self.outputs.broken and not self._stopping:
-                self.reactor.callLater(0, stop, self.reactor)
+        if self.files.tick(seconds, self._relays) and self.enough is not None:
+            self.enough()
         if not self._stepped and (moved := step()):
             self._stepped = True
             self.notice(f"the wall clock was moved by {moved / 1e6:+.1f} s; time stamps go on from the clock as it was at the "
@@ -186,7 +189,7 @@ class Service:
         if self.settings.max_sessions:
             self._limit()
         reaching.begin(lambda server: self._connected(reaching, link, server, route),
-                       lambda address, reason: self._unreachable(reaching, link, address, reason, route))
+                       lambda address, reason, why: self._unreachable(reaching, link, address, reason, why, route))
 
     def _connected(self, reaching: Reaching, link: Link, server: Link, route: Route) -> None:
         self._reaching.discard(reaching)
@@ -195,15 +198,14 @@ class Service:
         else:
             self._relay(link, server, server.peer, route).start()
 
-    def _unreachable(self, reaching: Reaching, link: Link, address: Address, reason: str, route: Route) -> None:
+    def _unreachable(self, reaching: Reaching, link: Link, address: Address, reason: str, why: str, route: Route) -> None:
         self._reaching.discard(reaching)
         self.notice(f"{route.host}:{route.port} cannot be reached: {reason}; is it up? `mailspy demo` needs no server")
+        relay = self._relay(link, None, address, route)
         if route.client is Mode.IMPLICIT:
-            link.abort()
-            self._room()
+            relay.abandon((), reason=why)
         else:
-            relay = self._relay(link, None, address, route)
-            relay.refuse(self._farewell(route, f"server cannot be reached: {reason}"))
+            relay.refuse(self._farewell(route, f"server cannot be reached: {reason}"), why)
             self.reactor.callLater(FAREWELL, relay.stop)
 
     def _farewell(self, route: Route, reason: str) -> bytes:
@@ -308,7 +310,7 @@ class Service:
         who = f"{relay.client.peer}: " if failure.client else f"{route.host}:{route.port}: "
         self.notice(f"{who}{failure.reason}")
         farewell = self._farewell(route, "no TLS with the server" if not failure.client else "no TLS") if clear else b""
-        relay.abandon(failure.findings(farewell.decode("ascii").rstrip()), farewell)
+        relay.abandon(failure.findings(farewell.decode("ascii").rstrip()), farewell, STOPPED if self._stopping else "")
 
     def _over(self, relay: Relay) -> None:
         self._relays.discard(relay)
@@ -355,6 +357,10 @@ class Service:
         self._starving = False
         if not self._stopping and not (self.settings.max_sessions and self.sessions >= self.settings.max_sessions):
             self._accepting(True)
+
+    def look(self) -> None:
+        """Looks at once whether files are where they were."""
+        self.files.look(self._relays)
 
     # The end
 

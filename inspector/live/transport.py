@@ -134,6 +134,7 @@ class TwistedLink(protocol.Protocol):
         self.backlog = 0
         self.truncated = False
         self.failure = ""
+        self.faulty = False
         self.peer = Address("0.0.0.0", 0)
         self.owner: Owner | None = None
         self.client = False
@@ -176,6 +177,7 @@ class TwistedLink(protocol.Protocol):
                 self._ended = True
                 owner.ended(self.client)
         else:
+            self.faulty = not issubclass(reason.type, (error.ConnectionClosed, OSError))
             owner.broken(self.client)
 
     def send(self, data: bytes) -> bool:

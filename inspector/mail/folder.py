@@ -16,6 +16,7 @@ from errno import EEXIST, EMLINK, ENOSYS, ENOTSUP, EPERM
 from typing import Final
 
 from inspector.errors import OptionError
+from inspector.place import open_folder
 
 BUFFER: Final = 262_144
 """Octets of a message that are gathered before they are written; nothing of a smaller one is written before its end."""
@@ -34,9 +35,7 @@ class Folder:
         """Makes the folder if it is missing.  `where` names the option.  Raises OptionError."""
         self.path = path
         try:
-            with suppress(FileExistsError):
-                os.mkdir(path, 0o700)
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._descriptor = open_folder(path, make=True)
         except OSError as error:
             raise OptionError(f"{where} {path}: {error.strerror}; name a folder that can be made or written to") from error
 

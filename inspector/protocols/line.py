@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from inspector.text import sanitise
+
+SHOWN: Final = 32
+"""Octets of the word of an unknown command that are shown."""
+
 
 def line_end(line: bytes) -> int:
     """The index at which the end of the line begins."""
@@ -28,6 +33,12 @@ def argument_span(line: bytes, word: bytes, number: int) -> tuple[int, int] | No
         number -= 1
         while at < end and line[at] not in b" \t":
             at += 1
+
+
+def word_shown(line: bytes) -> str:
+    """The first word of a line whose command nobody knows, in capitals, fit for people; what is no ASCII as `\\xhh`."""
+    word = line[:SHOWN].split(maxsplit=1)
+    return sanitise(word[0].upper().decode("ascii", "backslashreplace")) if word else ""
 
 
 def partial_span(rest: bytes, words: Iterable[bytes]) -> tuple[int, int] | None:

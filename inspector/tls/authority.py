@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from inspector.errors import OptionError
+from inspector.place import open_folder
 
 BOTH: Final = "authority.pem"
 CERTIFICATE: Final = "ca.pem"
@@ -135,7 +136,7 @@ def create(folder: Path, days: int = DAYS, only: Sequence[str] = ()) -> Authorit
         raise OptionError(f"{folder}: there is an authority already; `mailspy ca rotate` replaces it")
     authority = make(days, only)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(open_folder(str(folder), make=True))
         _check(os.stat(folder, follow_symlinks=False), folder, stat.S_IFDIR)
         _write(folder / BOTH, _both(authority))
         _replace(folder / CERTIFICATE, pem(authority))

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from inspector.errors import OptionError
 from inspector.pdu import Address
+from inspector.place import open_file
 from inspector.tls.asked import watch
 from inspector.tls.leaf import Leaves
 
@@ -75,7 +76,7 @@ class Serving:
 def open_keylog(path: str) -> None:
     """Makes the file for keys, for its owner alone, or takes one that only its owner can read.  Raises OptionError."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = open_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     except OSError as error:
         raise OptionError(f"--keylog {path}: {error.strerror}") from error
     state = os.fstat(descriptor)

@@ -76,6 +76,9 @@ class AttachmentsPlugin:
             except OSError as error:
                 raise OptionError(f"--attachments {path}: {error.strerror}; "
                                   "name a folder that you can write to") from None
+            if (outputs := options.get("outputs")) is not None:
+                for doubt in folder.doubts:
+                    outputs.notice(doubt)
             opener = Opener(folder) if options.get("open-tnef") else None
             self._desk = Desk(folder, rules, detector()[1], opener)
         elif alone := next((name for name in ALONE if options.get(name)), ""):

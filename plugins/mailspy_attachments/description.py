@@ -13,16 +13,16 @@ from mailspy_attachments.attachment import Attachment
 
 
 def description(file: Attachment) -> bytes:
-    """The description of a file, JSON in ASCII.  Names stand in it as they were declared, escaped as JSON does."""
+    """The description of a file, JSON in ASCII, its texts sanitised."""
     part = file.part
     message = part.message
     flow = message.session.flow
     facts: dict[str, object] = {
-        "filename": part.filename,
-        "names": list(file.names),
-        "content_type": part.content_type,
+        "filename": sanitise(part.filename),
+        "names": [sanitise(name) for name in file.names],
+        "content_type": sanitise(part.content_type),
         "detected": file.detected,
-        "disposition": part.disposition,
+        "disposition": sanitise(part.disposition),
         "size": file.size,
         "sha256": file.sha256,
         "md5": file.md5,
@@ -32,8 +32,8 @@ def description(file: Attachment) -> bytes:
         "part": part.number,
         "flow": flow.number,
         "protocol": flow.protocol,
-        "client": str(flow.client),
-        "server": str(flow.server),
+        "client": sanitise(str(flow.client)),
+        "server": sanitise(str(flow.server)),
         "pdus": file.pdus,
         "time": _stamp(message.time),
     }

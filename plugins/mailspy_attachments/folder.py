@@ -16,6 +16,7 @@ from hashlib import sha256
 from itertools import count
 from typing import Final
 
+from inspector import doubts, open_folder
 from mailspy_attachments.limits import BUFFER, FILE, FILES, TOTAL
 from mailspy_attachments.sizes import shown
 
@@ -50,8 +51,7 @@ class Folder:
     __slots__ = ("_descriptor", "_numbers", "_room", "_stored", "path", "quotas")
 
     def __init__(self, path: str, quotas: Quotas) -> None:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._descriptor = open_folder(path, make=True)
         if not os.access(path, os.W_OK | os.X_OK):
             os.close(self._descriptor)
             raise PermissionError(EACCES, os.strerror(EACCES))
@@ -61,6 +61,11 @@ class Folder:
         """File names by SHA-256: at most as many as the quota."""
         self._room = quotas.total
         self._numbers = count(1)
+
+    @property
+    def doubts(self) -> list[str]:
+        """What others could do there."""
+        return doubts(self._descriptor, self.path)
 
     def close(self) -> None:
         """Gives the descriptor back."""

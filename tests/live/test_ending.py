@@ -78,7 +78,7 @@ def test_a_stuck_client_does_not_hold_it_up(tmp_path: Path, transport: str, how:
         assert proxy.wait(2) == 0
         assert ending(client) == "reset"
     assert "Traceback" not in proxy.stderr
-    assert proxy.events("flow_closed")[0]["reason"] == "observation ended"
+    assert proxy.events("flow_closed")[0]["reason"] == "mailspy stopped"
     assert proxy.events() == proxy.replay()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -69,15 +71,113 @@ def test_a_full_disk(tmp_path: Path, transport: str, small: Path) -> None:
     assert proxy.events()
 
 
-def test_a_reader_that_has_gone(tmp_path: Path, transport: str) -> None:
-    """`mailspy --json | head -1`: it ends by itself, without a fuss."""
+def unheard(tmp_path: Path, peers: Peers, *options: str) -> Proxy:
+    """A proxy whose standard output nobody reads any more."""
     reading, writing = os.pipe()
-    with Peers() as peers, Proxy(tmp_path, "--transport", transport, "--json", upstreams=(peers,), stdout=writing) as proxy:
-        os.close(writing)
-        os.close(reading)
-        chat(peers, proxy.port, 1000)
+    proxy = Proxy(tmp_path, "--json", *options, upstreams=(peers,), stdout=writing)
+    os.close(writing)
+    os.close(reading)
+    return proxy
+
+
+def test_a_reader_that_has_gone(tmp_path: Path, transport: str) -> None:
+    """`mailspy --json | head -1`: it says so, and ends as at SIGINT: the session that is open may finish."""
+    with Peers() as peers, unheard(tmp_path, peers, "--transport", transport) as proxy:
+        client, server = peers.meet(proxy.port)
+        server.sendall(b"+OK\r\n")
+        assert line(client) == b"+OK\r\n"
+        until(lambda: "stopping: 1 open session may finish" in proxy.stderr, "the notice", 3)
+        assert "standard output: its reader has gone; nothing else is written, so mailspy ends as at Ctrl-C" in proxy.stderr
+        client.sendall(b"QUIT\r\n")
+        assert line(server) == b"QUIT\r\n"
+        server.sendall(b"+OK bye\r\n")
+        assert line(client) == b"+OK bye\r\n"
+        client.close()
+        assert rest(server) == b""
+        server.close()
         assert proxy.wait(3) == 0
+    assert "1 flow" in proxy.stderr
     assert "Traceback" not in proxy.stderr
+
+
+@pytest.mark.parametrize("written", [("-w", "capture.pcapng"), ("--log", "a.json"), ("-w", "capture.pcapng", "--log", "a.json")])
+def test_a_reader_that_has_gone_while_files_are_written(tmp_path: Path, transport: str, written: tuple[str, ...]) -> None:
+    """The capture and the log go on, and say so, once."""
+    with Peers() as peers, unheard(tmp_path, peers, "--transport", transport, *written) as proxy:
+        for _ in range(5):
+            chat(peers, proxy.port, 1000)
+            time.sleep(0.2)
+        assert proxy.process.poll() is None
+        assert proxy.stderr.count("standard output: its reader has gone") == 1
+        assert f"{' and '.join(written[1::2])} go" in proxy.stderr
+    if "-w" in written:
+        assert sum(event["event"] == "flow_closed" for event in proxy.replay()) == 5
+    if "--log" in written:
+        proxy.events_path = tmp_path / "a.json"
+        assert len(proxy.events("flow_closed")) == 5
+
+
+ROTATIONS = ["moved", "removed", "emptied", "folder"]
+
+
+@pytest.mark.parametrize("how", ROTATIONS)
+def test_files_that_are_moved_away_are_begun_anew(tmp_path: Path, transport: str, how: str) -> None:
+    """Within two seconds, while a session is open: what follows stands in the new files, which can be read by themselves."""
+    place = tmp_path / "place"
+    place.mkdir(mode=0o700)
+    capture, log = place / "c.pcapng", place / "log.json"
+    options = ("--transport", transport, "--quiet", "-w", str(capture), "--log", str(log))
+    with Peers() as peers, Proxy(tmp_path / "run", *options, upstreams=(peers,)) as proxy:
+        chat(peers, proxy.port, 1000)
+        client, server = peers.meet(proxy.port)
+        server.sendall(b"+OK\r\n")
+        assert line(client) == b"+OK\r\n"
+        for turn in range(1, 3):
+            if how == "folder":
+                shutil.rmtree(place)
+            for path in (capture, log) if how != "folder" else ():
+                if how == "emptied":
+                    shutil.copy(path, path.with_suffix(f".{turn}"))
+                    os.truncate(path, 0)
+                elif how == "moved":
+                    path.rename(path.with_suffix(f".{turn}"))
+                else:
+                    path.unlink()
+            if how == "moved" and turn == 2:
+                proxy.signal(signal.SIGHUP)
+            until(lambda turn=turn: proxy.stderr.count("c.pcapng was") >= turn, "the notice about the capture", 2.5)
+            until(lambda turn=turn: proxy.stderr.count("log.json: was") >= turn, "the notice about the log", 2.5)
+            client.sendall(b"NOOP\r\n")
+            assert line(server) == b"NOOP\r\n"
+            server.sendall(b"+OK again\r\n")
+            assert line(client) == b"+OK again\r\n"
+            chat(peers, proxy.port, 2000)
+    proxy.capture, proxy.events_path = capture, log
+    assert [event["verb"] for event in proxy.events("pdu") if event["kind"] == "command"] == ["NOOP", "RETR"]
+    replayed = [event for event in proxy.replay() if event["event"] == "pdu" and event["kind"] == "command"]
+    assert [event["verb"] for event in replayed] == ["NOOP", "RETR"]
+    assert "Traceback" not in proxy.stderr
+
+
+def test_files_on_a_full_disk_begin_anew_when_there_is_room(tmp_path: Path, transport: str, small: Path) -> None:
+    """Moved away, and no room for the new file: told once; the session goes on; with room the file begins."""
+    capture = small / "c.pcapng"
+    options = ("--transport", transport, "--quiet", "-w", str(capture))
+    with Peers() as peers, Proxy(tmp_path / "run", *options, upstreams=(peers,)) as proxy:
+        chat(peers, proxy.port, 1000)
+        with (small / "ballast").open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1000))
+        capture.rename(small / "c.1")
+        until(lambda: "cannot be begun anew" in proxy.stderr, "the notice", 2.5)
+        chat(peers, proxy.port, 1000)
+        time.sleep(1.2)
+        assert proxy.stderr.count("cannot be begun anew") == 1
+        (small / "ballast").unlink()
+        until(lambda: ": begun anew" in proxy.stderr, "the notice", 2.5)
+        chat(peers, proxy.port, 1000)
+    proxy.capture = capture
+    assert [event["event"] for event in proxy.replay()].count("flow_closed") == 1
 
 
 def test_a_reader_that_does_not_read(tmp_path: Path, transport: str) -> None:

@@ -19,6 +19,7 @@ from inspector.protocols.line import (
     line_end,
     partial_span,
     secret_from,
+    word_shown,
 )
 from inspector.protocols.pop3 import grammar, phases, replies
 from inspector.protocols.pop3.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, CommandLine, Multiline, ReplyLine
@@ -107,7 +108,7 @@ class Pop3Session(Session):
         secret, shown = reading.secret, verb
         if command is grammar.UNKNOWN:
             secret = (0, line_end(line)) if tainted else secret
-            shown = _word_shown(line, secret)
+            shown = word_shown(line) if secret is None else ""
         pdu = self.draft(True, Kind.COMMAND, phase, shown, "", line, size, state,
                          self.transactions + 1 if command.message else 0, secret, None, NOTHING, reading.text)
         if self.instead is not None:
@@ -406,11 +407,3 @@ class Pop3Session(Session):
 
 
 _EFFECTS = frozenset({"PASS", "APOP", "UTF8", "STLS", "AUTH"})
-
-
-def _word_shown(line: bytes, secret: tuple[int, int] | None) -> str:
-    """The word of an unknown command, for people and plugins; nothing when it may be a secret."""
-    if secret is not None:
-        return ""
-    word = line[:32].split(maxsplit=1)
-    return word[0].decode("ascii", "replace").upper() if word else ""

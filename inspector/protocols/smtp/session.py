@@ -25,7 +25,16 @@ from inspector.pdu import (
     Recipient,
     Transaction,
 )
-from inspector.protocols.line import SECRET_WORDS, agreed, asks_on, content_deviations, line_end, partial_span, secret_from
+from inspector.protocols.line import (
+    SECRET_WORDS,
+    agreed,
+    asks_on,
+    content_deviations,
+    line_end,
+    partial_span,
+    secret_from,
+    word_shown,
+)
 from inspector.protocols.smtp import grammar, phases, replies
 from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, ReplyLine
 from inspector.protocols.smtp.replies import ANSWERS
@@ -583,8 +592,7 @@ def _word_shown(command: Command, line: bytes, secret: tuple[int, int] | None) -
     """The verb of a PDU: of an unknown command its word, unless that may be a secret."""
     if command is not grammar.UNKNOWN:
         return "BDAT" if command is grammar.BDAT_LAST else command.verb
-    word = line[:32].split(maxsplit=1)
-    return word[0].decode("ascii", "replace").upper() if word and secret is None else ""
+    return word_shown(line) if secret is None else ""
 
 
 NAMED: Final = 3
