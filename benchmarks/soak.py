@@ -5,7 +5,7 @@
 SMTP, LMTP and POP3 between scripted servers and clients (`soak_peers.py`), with a JSON log, a capture, all bundled plugins, a
 judge that forwards, `--enforce-relay`, and TLS looked into in a share of the sessions.  Every command, reply and mail is compared
 with what was sent, mails by SHA-256 at the end that gets them.  Capture and log are moved away every few seconds and counted, so
-that they fit on any disk.  Passes when nothing differed, all sessions and messages were told, and the memory of the proxy is flat.
+that they fit on any disk.  Passes when nothing differed, all sessions and messages were told, and the proxy's memory is flat.
 
 Knows the processes and what they report.  Must not know protocols.
 """

@@ -50,10 +50,11 @@ def mails(seed: int) -> list[Mail]:
     made = []
     for number, size in enumerate(SIZES):
         noise = base64.encodebytes(chance.randbytes(max(0, size - 700) * 3 // 4)).replace(b"\n", b"\r\n")
-        head = (f"From: <a@soak.example>\r\nTo: <b@local.example>\r\nSubject: soak {number}\r\nMIME-Version: 1.0\r\n"
-                "Content-Type: multipart/mixed; boundary=soak\r\n\r\n--soak\r\n\r\n.\r\n..two\r\n.three dots\r\nFrom "
-                "here\r\n--soak\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; "
-                f"filename=soak-{number}.bin\r\n\r\n").encode()
+        head = "\r\n".join((
+            "From: <a@soak.example>", "To: <b@local.example>", f"Subject: soak {number}", "MIME-Version: 1.0",
+            "Content-Type: multipart/mixed; boundary=soak", "", "--soak", "", ".", "..two", ".three dots", "From here", "--soak",
+            "Content-Type: application/octet-stream", "Content-Transfer-Encoding: base64",
+            f"Content-Disposition: attachment; filename=soak-{number}.bin", "", "")).encode()
         body = head + noise + b"--soak--\r\n"
         wire = head.replace(b"\r\n.", b"\r\n..") + noise + b"--soak--\r\n.\r\n"
         made.append(Mail(body, wire, hashlib.sha256(body).digest(), hashlib.sha256(wire).digest()))
@@ -269,7 +270,8 @@ def certificate(folder: Path) -> ssl.SSLContext:
             .sign(key, hashes.SHA256()))
     path = folder / "server.pem"
     pem = serialization.Encoding.PEM
-    path.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()) + made.public_bytes(pem))
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(private + made.public_bytes(pem))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     return context

@@ -278,7 +278,9 @@ def cli() -> str:
                         [(f"`{usage.names(one)}`", usage.explained(one), variable(one, title)) for one in given
                          if one.name not in cli_options.HIDDEN])]
     parts += ["## Exit codes\n", table(("code", "meaning"), [
-        ("0", "done; for the live proxy, ended by a signal"),
+        ("0", "done; for the live proxy, ended by a signal. Also where the reader of standard output has gone (`head`): a "
+         "command then ends without a word; the live proxy goes on while it writes a capture or a log, else ends as at Ctrl-C, "
+         "and says which"),
         ("1", "a fault of mailspy's own (`MAILSPY_DEBUG=1` shows where), or a disk that `export` could not write to; "
          "of `relay-test`: the server would relay against the policy"),
         ("2", "something that you can mend: one line on standard error says what, where and how"),
