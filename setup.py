@@ -13,9 +13,9 @@ import sysconfig
 from pathlib import Path
 
 COMPILED = {
-    "inspector": ("anomaly", "arrival", "framing", "gate", "host", "interrupt", "jobs", "limits", "lines", "machine", "mask",
-                  "newcomer", "offers", "output", "pdu", "pipeline", "protocol", "reader", "recognition", "remainder", "run",
-                  "segment", "session", "sinks", "starttls", "text", "verdict", "wrapping"),
+    "inspector": ("anomaly", "arrival", "framing", "gate", "harmless", "hold", "host", "interrupt", "jobs", "limits", "lines",
+                  "machine", "mask", "newcomer", "offers", "output", "pdu", "pipeline", "protocol", "reader", "recognition",
+                  "remainder", "run", "segment", "session", "sinks", "starttls", "text", "verdict", "wrapping"),
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("grammar", "phases", "replies", "session"),
     "inspector/protocols/smtp": ("grammar", "phases", "replies", "session"),

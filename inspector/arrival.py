@@ -137,7 +137,12 @@ class Arrival:
         if line:
             return self._by_greeting(line)
         tells_nothing = NOT_MAIL if len(self.client) >= self._looked_at else ""
-        return commanded(self.client[:self._looked_at]) or tells_nothing if spoken else ""
+        return commanded(self._shown) or tells_nothing if spoken else ""
+
+    @property
+    def _shown(self) -> bytes:
+        """What the client has said, as far as it is looked at, its secrets masked: a capture, where they are, tells the same."""
+        return masked_lines(self.client[:self._looked_at])
 
     def _by_greeting(self, line: bytes) -> str:
         name, scheme = greeted(line), self.scheme
@@ -146,11 +151,11 @@ class Arrival:
         if name == NOT_MAIL:
             name = next((protocol for word, protocol in self._plugins if word and line.startswith(word)), NOT_MAIL)
         self.refutable = name in SMTP_FAMILY
-        return (commanded(self.client[:self._looked_at]) if self.refutable else "") or name
+        return (commanded(self._shown) if self.refutable else "") or name
 
     def refuted(self) -> bool:
         """Whether the client's first line shows that the greeting was not SMTP's."""
-        octets = self.client[:self._looked_at]
+        octets = self._shown
         if not self.refutable or self._opening or not (b"\n" in octets or len(octets) == self._looked_at):
             return False
         self.refutable = False
@@ -172,7 +177,7 @@ class Arrival:
         if greeted(self.greeting) == "imap":
             return "the server greets as IMAP does; mailspy does not read that"
         # Of the server no more than one octet is certain to be here, however it was cut.
-        other = foreign(self.client[:self._looked_at], b"")
+        other = foreign(self._shown, b"")
         if other == "TLS" or self.server[:1] == b"\x16":
             return UNSEEN
         return f"this is {other}" if other else "neither the port nor the greeting tells it; see --protocol"
@@ -228,7 +233,9 @@ class Arrival:
     def masked(self, size: int) -> bytes:
         """The last octets of the client, their secrets masked."""
         octets = b"".join(data for client, data, _ in self.waiting if client)
-        hidden = masked_lines(octets)
+        opening = len(octets) if self._opening and begun(octets) else 0
+        head = self.wrapping.client if self.wrapping is not None else opening
+        hidden = octets[:head] + masked_lines(octets[head:])
         if self._opening or self.wrapping is not None:
             for first, last in secrets(octets, b"".join(data for client, data, _ in self.waiting if not client)):
                 hidden = hidden[:first] + stars(len(hidden[first:last])) + hidden[last:]

@@ -1,57 +1,119 @@
 """Masking: a segment with its secrets replaced by stars of the same length, so that captures can be kept and replayed.
 
-Rules.  A secret is masked before it is known to be whole: of `PASS mon` the last three octets are secret, whatever follows.
-What a client sends before the answer to AUTH is secret, all of it: nobody can tell a password from a command there.
+Rules.  Deny by default: what a client sends is shown where somebody has read it as harmless (`harmless`), or as a
+content.  A secret is masked before it is known to be whole: of `PASS mon` the last three octets are secret, whatever follows.
+What is not read is masked, all of it.
 
 Knows a session's readers.  Must not know captures.
 """
 
 from __future__ import annotations
 
-from inspector.pdu import stars
-from inspector.protocols.line import SECRET_WORDS, asks_on, line_end, partial_span
+from inspector.harmless import LOOKED_AT as LINE
+from inspector.harmless import WHOLE, veil
+from inspector.hold import Hold, Letters, Unread, masked_lines, secret_lines
+from inspector.reader import RECORD_TYPES, Reader
+from inspector.recognition import LOOKED_AT
 from inspector.session import Session
 
-
-def masked(session: Session, data: bytes) -> bytes:
-    """The segment that the client's reader took last, its secrets masked."""
-    reader = session.client
-    begin = reader.position - len(data)
-    spans = list(session.hidden)
-    half_read = reader.half_read
-    if half_read and (span := session.partial_secret(half_read)):
-        spans.append((reader.offset + span[0], reader.position if reader.long_head else reader.offset + span[1]))
-    for first, last in spans:
-        data = covered(data, first - begin, last - begin)
-    if reader.held_size:
-        held = reader.waiting
-        hidden = masked_lines(held, everything=session.secret_held())
-        kept = len(data) - len(held)
-        data = data[:kept] + hidden if kept > 0 else hidden[-len(data):]
-    return data
+__all__ = ["Mask", "covered", "masked_lines"]
 
 
-def covered(data: bytes, first: int, last: int) -> bytes:
-    """The octets with those from `first` to `last` masked, the end of a line left out."""
+class Mask:
+    """What is remembered of a flow to mask what its client sends next."""
+
+    __slots__ = ("_chunks", "_hold", "_octets", "_until")
+
+    def __init__(self) -> None:
+        self._hold: Hold | None = None
+        """What the reader holds."""
+        self._chunks: Letters | None = None
+        """BDAT chunks of which no segment was missed."""
+        self._octets: Unread | None = None
+        """What is not read."""
+        self._until = 0
+        """Where in the stream they have come to."""
+
+    def masked(self, session: Session, data: bytes) -> bytes:
+        """The segment that the client's reader took last, its secrets masked."""
+        reader = session.client
+        begin = reader.position - len(data)
+        shown = self._content(session, data, begin)
+        for offset, line, size in session.hidden:
+            shown = _laid(shown, offset - begin, line)
+            shown = _hidden(shown, offset + len(line) - begin, offset + size - begin)
+        if reader.step is Reader.opaque:
+            shown = self._unread(session, shown, max(0, reader.offset - begin))
+        elif (half_read := bytes(reader.buffer[:LINE]) or reader.long_head[:LINE]) and not _begins_record(reader):
+            shown = _laid(shown, reader.offset - begin, shown_part(session, half_read))
+            shown = _hidden(shown, reader.offset + LINE - begin, len(data) - reader.held_size)
+        if reader.held_size:
+            return self._held(session, shown)
+        self._hold = None
+        return shown
+
+    def _unread(self, session: Session, shown: bytes, at: int) -> bytes:
+        """The same, what is not read covered, from `at` on."""
+        reader = session.client
+        unread, begin = self._octets, reader.position - len(shown) + at
+        if unread is None:
+            unread = self._octets = Unread(LOOKED_AT if reader.offset == session.headed else 0)
+            unread.feed(reader.unread[:begin - reader.offset])
+        return shown[:at] + unread.feed(shown[at:])
+
+    def _held(self, session: Session, shown: bytes) -> bytes:
+        """The same, what is held covered."""
+        reader = session.client
+        begin = reader.position - reader.held_size
+        hold = self._hold
+        if hold is None or hold.begin != begin or reader.held_size - hold.size > len(shown):
+            hold = self._hold = Hold(begin, session.holds(), session.comes_after)
+        new = reader.held_size - hold.size
+        if new <= len(shown):
+            return shown[:len(shown) - new] + hold.feed(shown[len(shown) - new:])
+        return hold.feed(reader.waiting)[-len(shown):]
+
+    def _content(self, session: Session, data: bytes, begin: int) -> bytes:
+        """Of BDAT chunks that nobody has agreed to yet, lines that are AUTH."""
+        if not session.chunked:
+            self._chunks = None
+            return data
+        session.chunked = session.client.step is Reader.octets
+        if self._chunks is None or self._until != begin:
+            self._chunks = Letters()
+        self._until = begin + len(data)
+        return self._chunks.feed(data)
+
+
+def covered(line: bytes, first: int, last: int) -> bytes:
+    """A client's line with its secret covered."""
+    found = veil(line)
+    return found.line if found is not None and found.first == first else _hidden(line, first, last)
+
+
+def shown_part(session: Session, rest: bytes) -> bytes:
+    """The same of a line of which the end is still to come."""
+    span = session.partial_secret(rest)
+    if span is None:
+        return rest
+    if not session.secretive and (found := veil(rest)) is not None and found.first == span[0]:
+        return found.line
+    return rest[:span[0]] + secret_lines(rest[span[0]:span[1]]) + rest[span[1]:]
+
+
+def _begins_record(reader: Reader) -> bool:
+    """Whether what is half read may become a record of TLS: five octets tell."""
+    return reader.step is Reader.record and reader.buffer[0] in RECORD_TYPES
+
+
+def _laid(data: bytes, at: int, shown: bytes) -> bytes:
+    """The segment with that in its place, as far as it is in the segment."""
+    if at < 0:
+        shown, at = shown[-at:], 0
+    shown = shown[:max(0, len(data) - at)]
+    return data[:at] + shown + data[at + len(shown):]
+
+
+def _hidden(data: bytes, first: int, last: int) -> bytes:
     first, last = max(0, first), min(len(data), last)
-    if last <= first:
-        return data
-    last = first + line_end(data[first:last]) if data[last - 1] == 10 else last
-    return data[:first] + stars(last - first) + data[last:]
-
-
-def masked_lines(data: bytes, everything: bool = False) -> bytes:
-    """Lines whose meaning is not known yet: `everything` masks all of them, else only what looks secret, and all that comes after
-    AUTH."""
-    masked: list[bytes] = []
-    for line in data.splitlines(keepends=True):
-        masked.append(_masked_line(line, everything))
-        everything = everything or asks_on(line)
-    return b"".join(masked)
-
-
-def _masked_line(line: bytes, everything: bool) -> bytes:
-    if everything:
-        return line if line.strip() == b"*" else covered(line, 0, line_end(line))
-    span = partial_span(line, SECRET_WORDS)
-    return line if span is None else covered(line, *span)
+    return data[:first] + data[first:last].translate(WHOLE) + data[last:] if first < last else data

@@ -19,7 +19,7 @@ from inspector.interrupt import check
 from inspector.keylog import Keys
 from inspector.limits import DEFAULT, Limits
 from inspector.machine import Machine, Table
-from inspector.mask import masked
+from inspector.mask import Mask
 from inspector.newcomer import Newcomer
 from inspector.offers import Offers
 from inspector.pdu import C2S, PDU, S2C, Direction, Finding, Flow
@@ -340,7 +340,7 @@ def left_out(count: int) -> str:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_arrival", "_deaf", "_ended", "_ending", "_gate", "_given_up", "_pipeline", "_run", "_unsealing",
+    __slots__ = ("_arrival", "_deaf", "_ended", "_ending", "_gate", "_given_up", "_mask", "_pipeline", "_run", "_unsealing",
                  "behind", "flow", "own", "seen", "session", "time", "turn")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
@@ -349,6 +349,7 @@ class Inspector:
         self.time = flow.opened
         self.seen: list[PDU] | None = None
         """What the last segment completed; kept only after `collect`."""
+        self._mask = Mask()
         self._ended: Direction | None = None
         self._ending = ""
         """Why mailspy has ended the flow itself."""
@@ -645,8 +646,9 @@ class Inspector:
         if session is None or (arrival is not None and arrival.waiting):
             return arrival.masked(len(data)) if arrival is not None else data
         reader = session.client
-        if session.hidden or reader.buffer or reader.held_size or reader.long_head:
-            return masked(session, data)
+        if (session.hidden or reader.buffer or reader.held_size or session.chunked or reader.step is Reader.long_line
+                or reader.step is Reader.opaque):
+            return self._mask.masked(session, data)
         return data
 
     # What a flow is, by its first octets
@@ -712,6 +714,7 @@ class Inspector:
         """Gives the session what it can read by now."""
         session, wrapping = self.session, arrival.wrapping
         assert session is not None
+        session.hidden.clear()
         for client, data, time, head in arrival.pieces():
             if head and wrapping is not None and wrapping.server:
                 self.behind = wrapping.host

@@ -211,6 +211,11 @@ class Reader:
         held.append((time, data))
 
     @property
+    def unread(self) -> bytes:
+        """The first octets of those that nobody reads, as far as they are kept."""
+        return bytes(self._head) if self.step is Reader.opaque else b""
+
+    @property
     def waiting(self) -> bytes:
         """All that is held, gaps left out."""
         return b"".join([piece for _, piece in self.held])

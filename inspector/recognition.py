@@ -39,7 +39,7 @@ _BINARY: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _SMTP: Final = re.compile(rb"(?:EHLO|HELO)(?: |\r?\n)|(?:MAIL FROM|RCPT TO):|STARTTLS\r?\n|(?:XCLIENT|XFORWARD|BDAT|VRFY|ETRN) ",
                           re.IGNORECASE)
 _LMTP: Final = re.compile(rb"LHLO(?: |\r?\n)", re.IGNORECASE)
-_POP3: Final = re.compile(rb"(?:CAPA|STLS|UIDL(?: \d+)?|STAT|APOP \S+ [0-9a-f]{32}|TOP \d+ \d+|RETR \d+|DELE \d+)\r?\n",
+_POP3: Final = re.compile(rb"(?:CAPA|STLS|UIDL(?: \d+)?|STAT|APOP \S+ [0-9a-f*]{32}|TOP \d+ \d+|RETR \d+|DELE \d+)\r?\n",
                           re.IGNORECASE)
 _POP3_LOGIN: Final = re.compile(rb"(?:USER|AUTH|APOP|QUIT|PASS|NOOP|LIST)(?: |\r?\n)", re.IGNORECASE)
 """Commands that others have too."""

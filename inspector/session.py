@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from mypy_extensions import mypyc_attr
 
 from inspector.anomaly import CATALOGUE, Anomaly
+from inspector.hold import LINES, Cover, cover_of
 from inspector.machine import Machine
 from inspector.offers import Offers, differing, in_the_clear, weak
 from inspector.pdu import (
@@ -126,11 +127,10 @@ class Veil:
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_approved", "_cut", "_early", "_found", "_veil",
-                 "authenticated", "client", "doubtful", "flow", "gate", "hidden",
-                 "instead", "joined", "lacking", "limits", "machine", "message", "number", "observer", "offers", "opening",
-                 "pending", "recorded", "seen", "server", "sink", "starttls", "taint", "time", "tls", "transaction", "unveiled",
-                 "user")
+    __slots__ = ("_approved", "_cut", "_early", "_found", "_veil", "authenticated", "chunked", "client", "doubtful", "flow",
+                 "gate", "headed", "hidden", "instead", "joined", "lacking", "limits", "machine", "message", "number",
+                 "observer", "offers", "opening", "pending", "recorded", "seen", "server", "sink", "starttls", "taint",
+                 "time", "tls", "transaction", "unveiled", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow, self.observer, self.limits, self.machine = flow, observer, limits, machine
@@ -155,19 +155,21 @@ class Session:
         """SMTP: the server has accepted the client's AUTH."""
         self.tls = self.unveiled = flow.secure
         """TLS has been agreed on: what follows cannot be read, unless it is unveiled: it is seen in the clear."""
-        self.taint = 0
-        """Up to this offset of the client's stream every line is taken for secret: it came before the answer to AUTH."""
+        self.taint = self.headed = 0
+        """Up to this offset of the client's stream every line is taken for secret: it came before the answer to AUTH.
+        `headed`: octets of that stream that stand before the session."""
         self.gate: Gate | None = None
         """Where the verdicts of judges take effect; None offline, and when nobody judges."""
         self.seen: list[PDU] | None = None
         """Where PDUs are collected for the capture, or None."""
-        self.hidden: list[tuple[int, int]] = []
-        """Where in the client's stream the secrets of the PDUs of the segment in hand stand, while PDUs are collected."""
+        self.hidden: list[Cover] = []
+        """What stands in the place of lines with secrets of the client's in the segment in hand, while PDUs are collected."""
         self.recorded: dict[int, bytes] = {}
         """In replay: the lines that left in the place of the client's, by the numbers of their PDUs."""
         self.instead: bytes | None = None
         """What a judge has put in the place of the line in hand, which is read next."""
-        self._cut = self._early = self._approved = False
+        self._cut = self._early = self._approved = self.chunked = False
+        # `chunked`: a content that no server has asked for crosses (BDAT), or has in the segment in hand.
         self._found: dict[str, int] = {}
         """How often each deviation was found."""
         self._veil = Veil()
@@ -197,7 +199,6 @@ class Session:
     def segment(self, client: bool, data: bytes, time: int) -> None:
         """Octets of one direction."""
         self.time = time
-        self.hidden.clear()
         (self.client if client else self.server).feed(data)
 
     def gap(self, client: bool, size: int) -> None:
@@ -222,6 +223,8 @@ class Session:
         """Octets that stand before the session, and are none of it."""
         reader = self.client if client else self.server
         reader.offset += len(octets)
+        if client:
+            self.headed += len(octets)
         if self.gate is not None and client and hides(octets):
             self.judge_unread()
         pdu = self.emit(client, Kind.OPAQUE, self.phase, "", "", octets, len(octets), self.client_state, 0,
@@ -375,10 +378,10 @@ class Session:
             self.server.say(instead)
             return
         if self.seen is not None and pdu.secret is not None:
-            self.hidden.append(_span(pdu, pdu.secret))
+            self.hidden.append(cover_of(pdu))
         if self.hidden:
             longer = len(instead) - pdu.size
-            self.hidden = [(first + longer, last + longer) for first, last in self.hidden]
+            self.hidden = [cover.moved(longer) for cover in self.hidden]
         self.client.offset = pdu.offset
         self.client.say(instead)
 
@@ -390,7 +393,7 @@ class Session:
         if self.seen is not None:
             self.seen.append(pdu)
             if pdu.secret is not None and pdu.direction is C2S and pdu.origin is PEER:
-                self.hidden.append(_span(pdu, pdu.secret))
+                self.hidden.append(cover_of(pdu))
         if self._cut:
             self._cut = False
             self.anomaly("truncated", f"the stream ended in the middle of this {pdu.kind.value}", pdu)
@@ -595,9 +598,18 @@ class Session:
         """Whether messages cross from the server to the client."""
         return False
 
-    def secret_held(self) -> bool:
-        """Whether what the client's reader holds, or is in the middle of, must be taken for secret."""
+    @property
+    def secretive(self) -> bool:
+        """Whether all of the client's line in hand is a secret: AUTH waits for it, or it came before AUTH was answered."""
         return False
+
+    def holds(self) -> int:
+        """What the client's reader holds, as far as anybody knows; see `hold`."""
+        return LINES
+
+    def comes_after(self, line: bytes) -> int:
+        """The same of what comes after a line that is held."""
+        return LINES
 
     # TLS and octets that are not read
 
@@ -787,9 +799,3 @@ class Session:
             self.anomaly("plaintext_after_starttls", "clear text where a TLS record was due", pdu)
         elif not reader.client and self.client.position == self._veil.client:
             self.anomaly("plaintext_after_starttls", "the server's octets come before the client's hello", pdu)
-
-
-def _span(pdu: PDU, secret: tuple[int, int]) -> tuple[int, int]:
-    """Where the secret of a PDU stands in the stream; of a line of which only the head was kept, up to its end."""
-    first, last = secret
-    return pdu.offset + first, pdu.offset + (last if pdu.size == len(pdu.raw) else pdu.size)

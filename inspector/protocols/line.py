@@ -1,73 +1,59 @@
 """Lines as lines: where they end, where an argument stands, what is wrong with them whatever they say.
 
-Knows blanks, ends of lines and forbidden octets.  Must not know any command.
+Knows blanks, ends of lines and forbidden octets, and who knows what is harmless.  Must not know what a command means.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
+from inspector.harmless import line_end, veil
 from inspector.text import sanitise
 
 SHOWN: Final = 32
 """Octets of the word of an unknown command that are shown."""
 
 
-def line_end(line: bytes) -> int:
-    """The index at which the end of the line begins."""
-    if line[-2:] == b"\r\n":
-        return len(line) - 2
-    return len(line) - (line[-1:] in (b"\n", b"\r"))
+def secret_span(line: bytes) -> tuple[int, int] | None:
+    """Where the secret stands in a line, or in the beginning of one."""
+    found = veil(line)
+    return None if found is None else (found.first, line_end(line))
 
 
-def argument_span(line: bytes, word: bytes, number: int) -> tuple[int, int] | None:
-    """The span from the argument of that number, counted from 0, to the end of the line; None when it is not there."""
-    end = line_end(line)
-    at = line.find(word) + len(word)
-    while True:
-        while at < end and line[at] in b" \t":
-            at += 1
-        if number == 0:
-            return (at, end) if at < end else None
-        number -= 1
-        while at < end and line[at] not in b" \t":
-            at += 1
-
-
-def word_shown(line: bytes) -> str:
-    """The first word of a line whose command nobody knows, in capitals, fit for people; what is no ASCII as `\\xhh`."""
+def word_shown(line: bytes, secret: tuple[int, int] | None = None) -> str:
+    """The first word of a line whose command nobody knows, in capitals, fit for people; what is no ASCII as `\\xhh`.  Nothing
+    where it is a secret, or a part of one."""
     word = line[:SHOWN].split(maxsplit=1)
-    return sanitise(word[0].upper().decode("ascii", "backslashreplace")) if word else ""
+    if not word or (secret is not None and secret[0] <= line.index(word[0]) + len(word[0])):
+        return ""
+    return sanitise(word[0].upper().decode("ascii", "backslashreplace"))
 
 
-def partial_span(rest: bytes, words: Iterable[bytes]) -> tuple[int, int] | None:
-    """The span that must be taken for secret in the beginning of a line that starts with one of the words.
+__all__ = ["agreed", "asks_by_name", "asks_on", "content_deviations", "deviations", "line_end", "secret_from", "secret_span",
+           "veil", "word_shown"]
 
-    The first argument of `PASS` is secret, and of `AUTH` and `APOP` the second.
-    """
-    head = rest[:64].lstrip(b" \t")[:4].upper()
-    if head not in words:
-        return None
-    at = len(rest) - len(rest.lstrip(b" \t"))
-    return argument_span(rest, rest[at:at + 4], 0 if head == b"PASS" else 1)
-
-
-SECRET_WORDS: Final = (b"PASS", b"APOP", b"AUTH")
-"""Commands that carry secrets, in any protocol."""
+_ASKS: Final = re.compile(rb"[ \t]*AUTH(?:[ \t]|\r?\n?\Z)", re.IGNORECASE)
+_NAMED: Final = re.compile(rb"[ \t]*AUTH[ \t]+[^ \t\r\n]", re.IGNORECASE)
 
 
 def asks_on(line: bytes) -> bool:
     """Whether a line begins a dialogue in which every line that comes may be secret (AUTH)."""
-    return line[:64].lstrip(b" \t")[:4].upper() == b"AUTH"
+    return _ASKS.match(line) is not None
+
+
+def asks_by_name(line: bytes) -> bool:
+    """The same where AUTH without a mechanism asks for a list (RFC 1734 §2)."""
+    return _NAMED.match(line) is not None
 
 
 def secret_from(data: bytes) -> tuple[int, int] | None:
     """The span from the first secret in some lines to their end, for what was not read line by line."""
     at = 0
     for line in data.splitlines(keepends=True):
-        if (span := partial_span(line, SECRET_WORDS)) is not None:
-            return at + span[0], line_end(data)
+        if (found := veil(line)) is not None:
+            return at + found.first, line_end(data)
         at += len(line)
         if asks_on(line) and at < len(data):
             return at, line_end(data)

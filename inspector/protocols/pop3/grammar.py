@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from inspector.pdu import FAILED, MORE, OK, Outcome
 from inspector.protocols.foreign import speaks
-from inspector.protocols.line import argument_span, deviations, line_end
+from inspector.protocols.line import deviations, line_end, veil
 from inspector.text import decode
 
 
@@ -147,6 +147,10 @@ def command_line(line: bytes, size: int) -> CommandLine:
 
 
 def _read_command(line: bytes, size: int) -> CommandLine:
+    """Reads the line as it is shown: a capture, in which it is masked, tells the same."""
+    secret = None
+    if (found_secret := veil(line)) is not None:
+        secret, line = (found_secret.first, line_end(line)), found_secret.line
     content = line[:line_end(line)] if line[-1:] == b"\n" else line
     word, _, argument = content.partition(b" ")
     found: list[tuple[str, str]] = []
@@ -157,9 +161,7 @@ def _read_command(line: bytes, size: int) -> CommandLine:
         command = AUTH_LIST
     if command.arguments.fullmatch(argument) is None:
         found.append(("syntax_error", f"{command.verb} with these arguments"))
-    secret = None if command.secret is None else argument_span(line, word, command.secret)
-    shown = line if secret is None else line[:secret[0]] + b"*" * (secret[1] - secret[0]) + line[secret[1]:]
-    found += deviations(shown, size, SASL_LINE if command.verb == "AUTH" else COMMAND_LINE)
+    found += deviations(line, size, SASL_LINE if command.verb == "AUTH" else COMMAND_LINE)
     return CommandLine(command, argument, secret, tuple(found))
 
 

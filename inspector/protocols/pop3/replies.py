@@ -34,7 +34,7 @@ _LINES: Final[Mapping[str, re.Pattern[bytes]]] = {
 def has_lines(entry: Command, command: PDU | None) -> bool:
     """Whether a successful reply to the command goes on up to a dot (RFC 1939 §3)."""
     return entry.multiline is Multiline.ALWAYS or (
-        entry.multiline is Multiline.WITHOUT_ARGUMENT and command is not None and len(command.raw.split()) == 1)
+        entry.multiline is Multiline.WITHOUT_ARGUMENT and command is not None and len(command.shown.split()) == 1)
 
 
 def excluded(exchange: Exchange, line: bytes) -> bool:

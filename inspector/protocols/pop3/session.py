@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from mypy_extensions import mypyc_attr
 
+from inspector.hold import LINES, SECRET
 from inspector.limits import Limits
 from inspector.machine import Machine, moving
 from inspector.pdu import MORE, NOTHING, OK, Exchange, Flow, Kind, Message, Outcome, Transaction
 from inspector.protocols.line import (
-    SECRET_WORDS,
     agreed,
+    asks_by_name,
     asks_on,
     content_deviations,
     deviations,
     line_end,
-    partial_span,
     secret_from,
+    secret_span,
     word_shown,
 )
 from inspector.protocols.pop3 import grammar, phases, replies
@@ -108,7 +109,7 @@ class Pop3Session(Session):
         secret, shown = reading.secret, verb
         if command is grammar.UNKNOWN:
             secret = (0, line_end(line)) if tainted else secret
-            shown = word_shown(line) if secret is None else ""
+            shown = word_shown(line, secret)
         pdu = self.draft(True, Kind.COMMAND, phase, shown, "", line, size, state,
                          self.transactions + 1 if command.message else 0, secret, None, NOTHING, reading.text)
         if self.instead is not None:
@@ -390,16 +391,23 @@ class Pop3Session(Session):
 
     # Secrets and bounds
 
+    @property
+    def secretive(self) -> bool:
+        return self._asking or self.client.offset < self.taint
+
     def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
-        if self._asking or self.client.offset < self.taint:
+        if self.secretive:
             return None if rest.strip() == b"*" else (0, line_end(rest))
-        return partial_span(rest, SECRET_WORDS)
+        return secret_span(rest)
 
     def unread_secret(self, lines: bytes, everything: bool) -> tuple[tuple[int, int] | None, bool]:
         return (0, line_end(lines)) if everything else secret_from(lines), asks_on(lines)
 
-    def secret_held(self) -> bool:
-        return any(exchange.verb == "AUTH" for exchange in self.pending)
+    def holds(self) -> int:
+        return SECRET if any(exchange.verb == "AUTH" for exchange in self.pending) else LINES
+
+    def comes_after(self, line: bytes) -> int:
+        return SECRET if asks_by_name(line) else LINES
 
     def held_too_much(self, reader: Reader) -> None:
         """Reads no further: nobody can tell what the octets are, and they may be secret."""

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from inspector.pdu import FAILED, MORE, NOTHING, OK, Outcome
 from inspector.protocols.foreign import speaks
-from inspector.protocols.line import SECRET_WORDS, agreed, argument_span, deviations, line_end, partial_span
+from inspector.protocols.line import agreed, deviations, line_end, veil
 from inspector.text import decode
 
 
@@ -212,6 +212,10 @@ def command_line(line: bytes, size: int) -> CommandLine:
 
 
 def _read_command(line: bytes, size: int) -> CommandLine:
+    """Reads the line as it is shown: a capture, in which it is masked, tells the same."""
+    secret = None
+    if (found_secret := veil(line)) is not None:
+        secret, line = (found_secret.first, line_end(line)), found_secret.line
     content = line[:line_end(line)] if line[-1:] == b"\n" else line
     word, _, argument = content.partition(b" ")
     found: list[tuple[str, str]] = []
@@ -232,11 +236,7 @@ def _read_command(line: bytes, size: int) -> CommandLine:
         details = NOTHING if wrong else {"octets": str(octets)}
     if wrong:
         found.append(("syntax_error", f"{verb} with these arguments"))
-    secret = partial_span(line, SECRET_WORDS) if command is UNKNOWN else None
-    if verb == "AUTH":
-        secret = argument_span(line, word, 1)
-    shown = line if secret is None else line[:secret[0]] + b"*" * (secret[1] - secret[0]) + line[secret[1]:]
-    found += deviations(shown, size, command.line)
+    found += deviations(line, size, command.line)
     return CommandLine(command, argument, details, octets, secret, tuple(found))
 
 

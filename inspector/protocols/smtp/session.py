@@ -10,6 +10,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from inspector.hold import CONTENT, LINES, SECRET
 from inspector.limits import Limits
 from inspector.machine import Machine, moving
 from inspector.pdu import (
@@ -25,16 +26,7 @@ from inspector.pdu import (
     Recipient,
     Transaction,
 )
-from inspector.protocols.line import (
-    SECRET_WORDS,
-    agreed,
-    asks_on,
-    content_deviations,
-    line_end,
-    partial_span,
-    secret_from,
-    word_shown,
-)
+from inspector.protocols.line import agreed, asks_on, content_deviations, line_end, secret_from, secret_span, word_shown
 from inspector.protocols.smtp import grammar, phases, replies
 from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, ReplyLine
 from inspector.protocols.smtp.replies import ANSWERS
@@ -200,6 +192,7 @@ class SmtpSession(Session):
         self.client.expect_content()
 
     def _begin_chunk(self, exchange: Exchange, octets: int) -> None:
+        self.chunked = True
         if self.message is None:
             self._open_message(exchange, "BDAT")
         self.client.expect_octets(octets)
@@ -566,16 +559,27 @@ class SmtpSession(Session):
 
     # Secrets and bounds
 
+    @property
+    def secretive(self) -> bool:
+        return self._asking or self.client.offset < self.taint
+
     def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
-        if self._asking or self.client.offset < self.taint:
+        if self.secretive:
             return None if rest.strip() == b"*" else (0, line_end(rest))
-        return partial_span(rest, SECRET_WORDS)
+        return secret_span(rest)
 
     def unread_secret(self, lines: bytes, everything: bool) -> tuple[tuple[int, int] | None, bool]:
         return (0, line_end(lines)) if everything else secret_from(lines), asks_on(lines)
 
-    def secret_held(self) -> bool:
-        return any(exchange.verb == "AUTH" for exchange in self.pending)
+    def holds(self) -> int:
+        waiting = {exchange.verb for exchange in self.pending}
+        if "AUTH" in waiting:
+            return SECRET
+        return CONTENT if "DATA" in waiting or self.client.in_body else LINES
+
+    def comes_after(self, line: bytes) -> int:
+        reading = grammar.command_line(line, len(line))
+        return reading.octets if reading.octets >= 0 else _AFTER.get(reading.command.verb, LINES)
 
     def held_too_much(self, reader: Reader) -> None:
         """Reads on as if DATA had been accepted, once; where anything else waits for its reply, reads no further."""
@@ -592,7 +596,11 @@ def _word_shown(command: Command, line: bytes, secret: tuple[int, int] | None) -
     """The verb of a PDU: of an unknown command its word, unless that may be a secret."""
     if command is not grammar.UNKNOWN:
         return "BDAT" if command is grammar.BDAT_LAST else command.verb
-    return word_shown(line) if secret is None else ""
+    return word_shown(line, secret)
+
+
+_AFTER: Final = {"AUTH": SECRET, "DATA": CONTENT}
+"""What comes after a command that is held."""
 
 
 NAMED: Final = 3

@@ -1,0 +1,241 @@
+"""What a reader holds, with its secrets covered, piece by piece as it comes: for captures.
+
+Rules.  What comes while AUTH waits for its answer is secret, all of it.  What waits for the reply to DATA or BDAT counts as
+content: of it only lines are covered that parse whole as AUTH with a mechanism and a response.  Of what else waits (STARTTLS, or
+too many commands without replies) each line is covered as it will be when it is read; records of TLS are left.
+
+Knows lines.  Must not know sessions: how a line changes what comes after it, those tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from inspector.harmless import LOOKED_AT, MECHANISMS, WHOLE, covered, veil
+from inspector.pdu import PDU, Kind
+
+LINES: Final = -1
+"""Commands, as far as anybody knows."""
+SECRET: Final = -2
+CONTENT: Final = -3
+"""How what comes is covered; a number of octets that is not negative: so many are content, then lines come."""
+
+_LONE: Final = re.compile(rb"(?m)^[^*\r\n\0](?=\r?(?:\n|\Z))")
+_MECHANISMS: Final = "|".join(map(re.escape, MECHANISMS)).encode()
+_RESPONSE: Final = re.compile(rb"AUTH[ \t]+(?:" + _MECHANISMS + rb")[ \t]+([A-Z0-9+/]+=*)([ \t]*)\r?\n?", re.IGNORECASE)
+_BEGINNING: Final = re.compile(rb"A(?:U(?:T(?:H(?:[ \t]+(?:[A-Z0-9_-]{1,24}(?:[ \t]+)?)?)?)?)?)?", re.IGNORECASE)
+_REST: Final = re.compile(rb"([A-Z0-9+/]*=*)([ \t]*)\r?\n?", re.IGNORECASE)
+_BLANKS: Final = re.compile(rb"()([ \t]*)\r?\n?")
+_NEXT: Final = re.compile(rb"\n(?=[aA]|\Z)")
+_LONGEST: Final = 64
+"""Octets of a line before a response begins."""
+_ASKS: Final = re.compile(rb"[ \t]*AUTH[ \t]+[^ \t\r\n]", re.IGNORECASE)
+_HEADER: Final = 5
+"""Octets before the content of a record of TLS: its type, a version, its length, 18,432 at most (RFC 5246 §6.2.3)."""
+_RECORD: Final = re.compile(rb"(?:[\x14-\x18](?:\x03(?:[\x00-\x04](?:[\x00-\x48].?)?)?)?)?", re.DOTALL)
+
+
+class Cover(NamedTuple):
+    """What is shown in the place of a line of the client's."""
+
+    offset: int
+    """Where the line begins in the stream."""
+    line: bytes
+    size: int
+    """Octets of the line; of what is longer than what was kept of it, all is a secret."""
+
+    def moved(self, octets: int) -> Cover:
+        """The same further on in the stream."""
+        return self._replace(offset=self.offset + octets)
+
+
+def cover_of(pdu: PDU) -> Cover:
+    """What is shown in the place of a PDU that holds a secret."""
+    raw = pdu.raw
+    first, last = pdu.secret or (0, 0)
+    if pdu.kind is Kind.COMMAND and (found := veil(raw)) is not None and found.first == first:
+        return Cover(pdu.offset, found.line, pdu.size)
+    shown = covered(raw[first:last]) if pdu.kind is Kind.SASL_RESPONSE else raw[first:last].translate(WHOLE)
+    return Cover(pdu.offset, raw[:first] + shown + raw[last:], pdu.size)
+
+
+def secret_lines(data: bytes) -> bytes:
+    """Lines, or pieces of lines, that are secret, all of them; that a client gives up (`*`) is left."""
+    shown = data.translate(WHOLE)
+    if any(_LONE.finditer(data)):
+        octets = bytearray(shown)
+        for lone in _LONE.finditer(data):
+            octets[lone.start()] = 120
+        return bytes(octets)
+    return shown
+
+
+class Letters:
+    """What counts as content: of lines that are AUTH with a response, the response is covered.
+
+    Of such a line of which a part is still to come, that part decides nothing about those that have come: they are covered.
+    """
+
+    __slots__ = ("_line", "_responding")
+
+    def __init__(self) -> None:
+        self._line: bytes | None = b""
+        """The line in hand so far; None when it is none of those, or its response has begun."""
+        self._responding: re.Pattern[bytes] | None = None
+        """What may come of it while all so far is AUTH with a response."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The next octets as they are shown."""
+        pieces: list[bytes] = []
+        at = 0
+        while at < len(data):
+            if self._responding or self._line or (self._line is not None and data[at] in b"aA"):
+                end = data.find(b"\n", at) + 1 or len(data)
+                pieces.append(self._piece(data[at:end]))
+            else:
+                match = _NEXT.search(data, at)
+                end = match.end() if match is not None else len(data)
+                pieces.append(data[at:end])
+                self._line = b"" if data[end - 1] == 10 else None
+            at = end
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _piece(self, piece: bytes) -> bytes:
+        """A piece of a line that may be AUTH, up to the end of the line or to what is still to come."""
+        before = 0
+        if self._responding is not None:
+            match = self._responding.fullmatch(piece)
+        else:
+            assert self._line is not None
+            before, line = len(self._line), self._line + piece
+            match = _RESPONSE.fullmatch(line)
+            self._line = line if match is None and len(line) <= _LONGEST and _BEGINNING.fullmatch(line) else None
+        if match is not None:
+            self._responding = _BLANKS if match[2] or self._responding is _BLANKS else _REST
+        else:
+            self._responding = None
+        if piece[-1:] == b"\n":
+            self._line, self._responding = b"", None
+        if match is None:
+            return piece
+        first, last = max(0, match.start(1) - before), match.end(1) - before
+        return piece[:first] + b"*" * (last - first) + piece[last:]
+
+
+class Hold:
+    """What a reader holds since it was paused."""
+
+    __slots__ = ("_after", "_left", "_letters", "_line", "begin", "mode", "size")
+
+    def __init__(self, begin: int, mode: int, after: Callable[[bytes], int]) -> None:
+        """`begin`: where in the stream it begins; `after`: what comes after a line."""
+        self.begin = begin
+        self.size = 0
+        self.mode = mode
+        self._after = after
+        self._left = 0
+        """Octets of a record, or of a content whose size is known."""
+        self._line = b""
+        self._letters = Letters()
+
+    def feed(self, data: bytes) -> bytes:
+        """The next octets as they are shown."""
+        self.size += len(data)
+        pieces: list[bytes] = []
+        at = 0
+        while at < len(data):
+            if self._left:
+                size = min(self._left, len(data) - at)
+                self._left -= size
+                pieces.append(self._letters.feed(data[at:at + size]) if self.mode >= 0 else data[at:at + size])
+            elif self.mode == SECRET:
+                pieces.append(secret_lines(data[at:]))
+                size = len(data) - at
+            elif self.mode == CONTENT:
+                pieces.append(self._letters.feed(data[at:]))
+                size = len(data) - at
+            else:
+                size = self._lines(data, at, pieces)
+            at += size
+        return b"".join(pieces)
+
+    def _lines(self, data: bytes, at: int, pieces: list[bytes]) -> int:
+        """A line, or a piece of one, or the header of a record of TLS.  Gives its octets."""
+        self.mode = LINES
+        before = self._line
+        if len(before) < _HEADER and (size := _header(before + data[at:at + _HEADER - len(before)]) - len(before)) > 0:
+            return self._record(data[at:at + size], pieces)
+        end = data.find(b"\n", at) + 1 or len(data)
+        if len(before) >= LOOKED_AT:
+            line = before
+            pieces.append(data[at:end].translate(WHOLE))
+        else:
+            line = before + data[at:end]
+            shown = veil(line)
+            pieces.append((line if shown is None else shown.line)[len(before):])
+        self._line = line
+        if data[end - 1] == 10:
+            self._line = b""
+            self.mode = self._after(line)
+            self._left, self._letters = max(0, self.mode), Letters()
+        return end - at
+
+    def _record(self, head: bytes, pieces: list[bytes]) -> int:
+        """Octets of a header."""
+        pieces.append(head)
+        self._line += head
+        if len(self._line) == _HEADER:
+            self._left = int.from_bytes(self._line[3:])
+            self._line = b""
+        return len(head)
+
+
+class Unread:
+    """What nobody reads: all of it is secret, but records of TLS as long as nothing else has come, and the first words of a flow,
+    by which it is known what it is."""
+
+    __slots__ = ("_first", "_head", "_left", "_looked_at", "_records")
+
+    def __init__(self, looked_at: int) -> None:
+        """`looked_at`: octets that are covered line by line."""
+        self._first = Hold(0, LINES, _comes_after)
+        self._looked_at = looked_at
+        self._head = b""
+        self._left = 0
+        self._records = True
+
+    def feed(self, data: bytes) -> bytes:
+        """The next octets as they are shown."""
+        at = 0
+        while self._records and at < len(data):
+            if self._left:
+                size = min(self._left, len(data) - at)
+                self._left -= size
+            elif (size := _header(self._head + data[at:at + _HEADER - len(self._head)]) - len(self._head)) > 0:
+                self._head += data[at:at + size]
+                if len(self._head) == _HEADER:
+                    self._left, self._head = int.from_bytes(self._head[3:]), b""
+            else:
+                self._records = False
+                break
+            at += size
+        first = self._first.feed(data[at:at + self._looked_at]) if self._looked_at else b""
+        self._looked_at -= len(first)
+        return data[:at] + first + data[at + len(first):].translate(WHOLE)
+
+
+def masked_lines(data: bytes, everything: bool = False) -> bytes:
+    """Lines that nobody has read yet; `everything`: AUTH waits, and all of them are secret."""
+    return Hold(0, SECRET if everything else LINES, _comes_after).feed(data)
+
+
+def _comes_after(line: bytes) -> int:
+    return SECRET if _ASKS.match(line) is not None else LINES
+
+
+def _header(head: bytes) -> int:
+    """How many octets may be the header of a record."""
+    match = _RECORD.match(head)
+    return match.end() if match is not None else 0
