@@ -8,7 +8,7 @@ Knows first words (`recognition`) and records that open.  Must not know sessions
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from inspector.pdu import C2S, Direction
 from inspector.recognition import LOOKED_AT, NOT_MAIL, recognised
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from inspector.keylog import Keys
 
 
+EACH: Final = 128
+"""Octets that an event counts for beside its data."""
+
+
 class Newcomer:
     """A flow of somebody else's capture until it is known what it is: everything waits."""
 
-    __slots__ = ("_clear", "_ended", "_opened", "_unsealing", "client", "events", "flow", "hint", "joined", "key", "over",
-                 "server", "size", "wrapping")
+    __slots__ = ("_ended", "_inner_client", "_inner_server", "_opened", "_unsealing", "client", "events", "flow", "hint",
+                 "joined", "key", "over", "server", "size", "wrapping")
 
     def __init__(self, opened: Opened, hint: str) -> None:
         self.flow = opened.flow
@@ -46,8 +50,14 @@ class Newcomer:
         self._unsealing: Unsealing | None = None
         self._opened = 0
         """How many of the events it has opened."""
-        self._clear = {True: b"", False: b""}
+        self._inner_client = b""
+        self._inner_server = b""
         """The first octets of both directions in TLS."""
+
+    @property
+    def cost(self) -> int:
+        """What it keeps, in octets."""
+        return self.size + EACH * len(self.events)
 
     @property
     def hello(self) -> bool:
@@ -94,8 +104,12 @@ class Newcomer:
         for event in self.events[self._opened:]:
             if isinstance(event, Segment):
                 client = event.direction is C2S
-                self._clear[client] += unsealing.feed(client, event.data, event.time)[:LOOKED_AT]
+                clear = unsealing.feed(client, event.data, event.time)[:LOOKED_AT]
+                if client:
+                    self._inner_client += clear
+                else:
+                    self._inner_server += clear
         self._opened = len(self.events)
         if unsealing.state in (HOPELESS, BROKEN):
             return NOT_MAIL
-        return recognised(self._clear[True], self._clear[False], self.hint, self.over)
+        return recognised(self._inner_client, self._inner_server, self.hint, self.over)

@@ -8,6 +8,7 @@ Knows flows, protocols and hooks.  Must not know sockets, files, screens or cloc
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 from typing import Protocol as Interface
@@ -36,6 +37,11 @@ from inspector.starttls import PASS
 from inspector.unsealing import BROKEN, HOPELESS, READABLE, WAITING, Unsealing
 from inspector.wrapping import Heads, Wrapping
 
+UNDECIDED: Final = 1 << 26
+"""Octets of flows of somebody else's capture that wait until it is known what they are, all taken together: past it the oldest
+is taken for what it seems to be."""
+UNDECIDED_EVENTS: Final = 4_096
+"""Events of one of them: captures of headers alone have gaps without end."""
 GATHERED: Final = 1 << 24
 """Octets that wait to be read together with others, all flows taken together."""
 HELLO: Final = b"\x16"
@@ -132,8 +138,10 @@ class Pipeline:
         """What servers have offered; None where other processes have some of the sessions."""
         self.keys: Keys | None = None
         """Those of TLS sessions, once there are any."""
-        self._newcomers: dict[int, Newcomer] = {}
-        """Flows of somebody else's capture of which it is not known yet what they are."""
+        self._newcomers: OrderedDict[int, Newcomer] = OrderedDict()
+        """Flows of somebody else's capture of which it is not known yet what they are, the oldest first."""
+        self._waiting = 0
+        """Octets that they keep."""
         self.left_out = 0
         """Flows that were not told because they are no mail."""
 
@@ -187,10 +195,16 @@ class Pipeline:
         newcomer = self._newcomers.get(number)
         if newcomer is None:
             return
+        before = newcomer.cost
         newcomer.take(event)
-        if newcomer.size > self.limits.undecided:
+        self._waiting += newcomer.cost - before
+        if newcomer.size > self.limits.undecided or len(newcomer.events) > UNDECIDED_EVENTS:
             newcomer.over = True
         self._decide(newcomer)
+        while self._waiting > UNDECIDED:
+            oldest = next(iter(self._newcomers.values()))
+            oldest.over = True
+            self._decide(oldest)
 
     def _forget(self, number: int) -> None:
         """The source knows a flow no more: it is closed as where the observation ends, at the time of its last event."""
@@ -220,6 +234,7 @@ class Pipeline:
             return
         flow = newcomer.flow
         del self._newcomers[newcomer.key]
+        self._waiting -= newcomer.cost
         if name == NOT_MAIL and not newcomer.hint and flow.server.port not in TLS_PORTS:
             self.left_out += 1
             return

@@ -19,7 +19,7 @@ from inspector.formats.packet import ACK, FIN, RST, SYN, Packet
 from inspector.hookspecs import hookimpl
 from inspector.host import Hooks, Host
 from inspector.pdu import Address, Flow
-from inspector.pipeline import Pipeline
+from inspector.pipeline import UNDECIDED, UNDECIDED_EVENTS, Pipeline
 
 FRAMES = 1_000
 """Frames of the capture that pass between two packets here."""
@@ -262,3 +262,53 @@ def test_several_processes_forget_the_same(tmp_path: Path, port: int) -> None:
     for jobs in ("2", "3"):
         assert replayed("--json", "--jobs", jobs, *names) == one
     assert one[0].count(b'"flow_opened"') == one[0].count(b'"flow_closed"') == (978 if port == 25 else 20)
+
+
+# What waits
+
+
+def test_captures_of_headers_alone() -> None:
+    """Each packet is a gap; a flow of them waits for nothing for ever."""
+    house = House()
+    cut = list(islice(packets(OPEN), 3))
+    cut += [Packet(cut[0].pair, (1 + 9 * number) % 2**32, 1_001, ACK, b"", 9, b"") for number in range(3 * UNDECIDED_EVENTS)]
+    house.feed(iter(cut), 1)
+    assert not house.pipeline._newcomers
+    assert house.pipeline._waiting == 0
+    house.finish()
+    assert house.counted.opened == {1}
+
+
+def test_what_waits_in_all_flows_together_is_bounded() -> None:
+    """Flows that say too little to be known, and too much to be kept: the oldest are taken for what they seem to be."""
+    flows = UNDECIDED // 60_000 + 50
+    house = House()
+    # Each packet of the same octets, so that the test itself keeps little.
+    said = b"x" * 1_000
+    kind = (*OPEN, *(SAID._replace(seq=1 + 1_000 * number, payload=said) for number in range(60)))
+    house.feed(islice(packets(kind), flows * len(kind)), 1)
+    assert sum(one.cost for one in house.pipeline._newcomers.values()) == house.pipeline._waiting <= UNDECIDED
+    house.finish()
+    assert len(house.counted.opened) == flows
+    assert house.pipeline._waiting == 0
+
+
+def test_fragments_that_never_are_whole() -> None:
+    """However small they are: what all of them keep is bounded, and nothing is counted twice."""
+    from inspector.capture.early import COST
+    from inspector.capture.fragments import KEPT, PIECES, Fragments
+    from inspector.formats.packet import Fragment
+
+    told: list[str] = []
+    fragments = Fragments(told.append)
+    for datagram in range(KEPT // COST // PIECES + 20):
+        for place in range(PIECES):
+            assert not fragments.add(Fragment(b"%d" % datagram, 8 + 16 * place, True, b"", b"12345678"), 0)
+    kept = sum(one.pieces.cost for one in fragments._open.values())
+    assert fragments._kept == kept <= KEPT
+    assert len(told) >= 20
+    fragments.add(Fragment(b"whole", 8, False, b"", b"last"), 0)
+    assert fragments.add(Fragment(b"whole", 0, True, b"HEAD", b"12345678"), 0) == b"HEAD12345678last"
+    assert fragments._kept == kept
+    fragments.finish()
+    assert fragments._kept == 0

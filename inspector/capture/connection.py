@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from inspector.capture.early import Conflict, Early, differing
+from inspector.capture.early import NOTHING, Conflict, Early, differing
 from inspector.pdu import C2S, S2C, Direction, Flow
 
 WRAP: Final = 0xFFFF_FFFF
@@ -39,13 +39,14 @@ class Half:
         """The same as a sequence number."""
         self.acked = 0
         """Up to which place the other end has received it; kept while octets are missing."""
-        self.early = Early()
+        self.early: Early = NOTHING
+        """What waits; one of its own as soon as something does."""
         self.fin = -1
         """Where the direction ends, once its FIN was seen."""
         self.ended = False
         self.silent = False
         """Only what the other end acknowledges has told of it so far: perhaps none of it is in the capture."""
-        self._recent: list[bytes] = []
+        self._recent: list[bytes] | None = None
 
     def begin(self, seq: int) -> None:
         """The next octet has that sequence number."""
@@ -66,6 +67,9 @@ class Half:
         """Keeps the last octets delivered, to be compared with."""
         self.silent = False
         recent = self._recent
+        if recent is None:
+            self._recent = [data[-REMEMBERED:]]
+            return
         if len(data) > REMEMBERED:
             recent.clear()
             data = data[-REMEMBERED:]
@@ -75,12 +79,12 @@ class Half:
 
     def forget(self) -> None:
         """A hole was passed over: what was before it does not join what comes."""
-        self._recent.clear()
+        self._recent = None
 
     def compare(self, place: int, data: bytes) -> Conflict | None:
         """The conflict between octets that come again and those that were delivered, as far as they are remembered."""
         end = self.next
-        for known in reversed(self._recent):
+        for known in reversed(self._recent or ()):
             begin = end - len(known)
             low, high = max(begin, place), min(end, place + len(data))
             if low < high:

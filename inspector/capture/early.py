@@ -74,6 +74,11 @@ class Early:
             self._insert(bisect_right(self._places, begin), Piece(begin, data[begin - place:], ack, arrived, time))
         return conflict
 
+    @property
+    def octets(self) -> int:
+        """Of all pieces together."""
+        return self.cost - COST * len(self.pieces)
+
     def pop(self) -> Piece:
         """Takes the first piece away."""
         piece = self.pieces.pop(0)
@@ -85,6 +90,10 @@ class Early:
         self.pieces.insert(at, piece)
         self._places.insert(at, piece.place)
         self.cost += len(piece.data) + COST
+
+
+NOTHING: Final = Early()
+"""Where nothing waits: most directions never have anything that does."""
 
 
 def differing(place: int, first: bytes, second: bytes) -> Conflict | None:

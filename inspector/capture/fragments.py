@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from inspector.capture.early import Early
 from inspector.formats.packet import Fragment
 
 PATIENCE: Final = 30_000_000
 """Microseconds of the capture (RFC 791 asks for 15 s at least, RFC 8200 for 60 s; Linux waits 30 s)."""
 DATAGRAMS: Final = 1_000
-"""Datagrams in the making at a time: with 64 KiB each some 64 MiB at most."""
+"""Datagrams in the making at a time."""
+KEPT: Final = 64 << 20
+"""Octets of their fragments, all taken together; past it the oldest is forgotten."""
 PIECES: Final = 2_048
 """Fragments of one datagram: 64 KiB in pieces of 32 octets."""
 LARGEST: Final = 65_535
@@ -24,11 +27,12 @@ LARGEST: Final = 65_535
 
 
 class _Datagram:
-    __slots__ = ("end", "header", "pieces", "since")
+    __slots__ = ("end", "fragments", "header", "pieces", "since")
 
     def __init__(self, since: int) -> None:
         self.since = since
-        self.pieces: list[tuple[int, bytes]] = []
+        self.pieces = Early()
+        self.fragments = 0
         self.end = -1
         """Where it ends, once the last fragment was seen."""
         self.header = b""
@@ -37,11 +41,12 @@ class _Datagram:
 class Fragments:
     """Datagrams in the making."""
 
-    __slots__ = ("_open", "_warn")
+    __slots__ = ("_kept", "_open", "_warn")
 
     def __init__(self, warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._open: dict[bytes, _Datagram] = {}
+        self._kept = 0
 
     def add(self, fragment: Fragment, time: int) -> bytes:
         """An IP packet that is whole now, or nothing."""
@@ -54,17 +59,22 @@ class Fragments:
                 self._forget(next(iter(self._open)))
             datagram = self._open[fragment.key] = _Datagram(time)
         end = fragment.place + len(fragment.data)
-        if end > LARGEST or len(datagram.pieces) >= PIECES:
+        if end > LARGEST or datagram.fragments >= PIECES:
             self._forget(fragment.key)
             return b""
-        datagram.pieces.append((fragment.place, fragment.data))
+        datagram.fragments += 1
+        before = datagram.pieces.cost
+        datagram.pieces.add(fragment.place, fragment.data, -1, 0, 0)
+        self._kept += datagram.pieces.cost - before
         if fragment.place == 0 and not datagram.header:
             datagram.header = fragment.header
         if not fragment.more and datagram.end < 0:
             datagram.end = end
-        whole = _joined(datagram) if datagram.end >= 0 and datagram.header else b""
+        whole = _joined(datagram) if 0 <= datagram.end <= datagram.pieces.octets and datagram.header else b""
         if whole:
-            del self._open[fragment.key]
+            self._remove(fragment.key)
+        while self._kept > KEPT:
+            self._forget(next(iter(self._open)))
         return whole
 
     def finish(self) -> None:
@@ -72,31 +82,23 @@ class Fragments:
         if self._open:
             self._warn(f"{len(self._open)} fragmented packets are not whole")
             self._open.clear()
+            self._kept = 0
+
+    def _remove(self, key: bytes) -> None:
+        self._kept -= self._open.pop(key).pieces.cost
 
     def _forget(self, key: bytes) -> None:
-        del self._open[key]
+        self._remove(key)
         self._warn("fragmented packets are not whole")
 
 
 def _joined(datagram: _Datagram) -> bytes:
     """The packet, or nothing while something is missing."""
-    octets = bytearray(datagram.end)
-    known = bytearray(datagram.end)
-    for place, data in datagram.pieces:
-        for at in _holes(known, place, min(datagram.end, place + len(data))):
-            octets[at[0]:at[1]] = data[at[0] - place:at[1] - place]
-            known[at[0]:at[1]] = b"\1" * (at[1] - at[0])
-    return datagram.header + bytes(octets) if all(known) else b""
-
-
-def _holes(known: bytearray, begin: int, end: int) -> list[tuple[int, int]]:
-    """Where nothing is known yet between two places."""
-    holes = []
-    while begin < end:
-        first = known.find(b"\0", begin, end)
-        if first < 0:
+    place = 0
+    for piece in datagram.pieces.pieces:
+        if piece.place != place:
             break
-        after = known.find(b"\1", first, end)
-        begin = after if after >= 0 else end
-        holes.append((first, begin))
-    return holes
+        place += len(piece.data)
+    if place < datagram.end:
+        return b""
+    return datagram.header + b"".join(piece.data for piece in datagram.pieces.pieces)[:datagram.end]

@@ -25,7 +25,7 @@ from typing import Final
 from inspector.capture import ends
 from inspector.capture.connection import HALF_WAY, WRAP, Connection, Half
 from inspector.capture.connections import Connections
-from inspector.capture.early import COST, Conflict, Early, Piece
+from inspector.capture.early import COST, NOTHING, Conflict, Early, Piece
 from inspector.capture.embryo import Embryo, Embryos
 from inspector.capture.note import unpack
 from inspector.formats import marker
@@ -267,7 +267,7 @@ class Reassembly:
         self._known.remove(connection)
         for half in (connection.up, connection.down):
             self._kept -= half.early.cost
-            half.early = Early()
+            half.early = NOTHING
 
     def _believed(self, half: Half, packet: Packet) -> bool:
         """Whether a reset is where the connection is (RFC 9293 §3.10.7.4); one that refuses it has the number 0."""
@@ -348,7 +348,7 @@ class Reassembly:
         self.events.append(Segment(connection.key, half.direction, time, octets))
 
     def _keep(self, half: Half, place: int, octets: bytes, ack: int) -> None:
-        early = half.early
+        early = half.early = Early() if half.early is NOTHING else half.early
         before = early.cost
         self._conflict(half, early.add(place, octets, ack, half.connection.stuck, self._time))
         self._kept += early.cost - before
