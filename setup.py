@@ -13,12 +13,13 @@ import sysconfig
 from pathlib import Path
 
 COMPILED = {
-    "inspector": ("anomaly", "arrival", "framing", "gate", "harmless", "hold", "host", "interrupt", "jobs", "limits", "lines",
-                  "machine", "mask", "newcomer", "offers", "output", "pdu", "pipeline", "protocol", "reader", "recognition",
-                  "remainder", "run", "segment", "session", "sinks", "starttls", "text", "verdict", "wrapping"),
+    "inspector": ("anomaly", "arrival", "doubt", "framing", "gate", "harmless", "hold", "host", "interrupt", "jobs", "limits",
+                  "lines", "machine", "mask", "newcomer", "offers", "output", "pdu", "pipeline", "protocol", "reader",
+                  "readings", "recognition", "remainder", "run", "segment", "session", "sinks", "starttls", "text", "verdict",
+                  "wary", "wrapping"),
     "inspector/protocols": ("foreign", "line"),
-    "inspector/protocols/pop3": ("grammar", "phases", "replies", "session"),
-    "inspector/protocols/smtp": ("grammar", "phases", "replies", "session"),
+    "inspector/protocols/pop3": ("caution", "grammar", "phases", "replies", "session"),
+    "inspector/protocols/smtp": ("caution", "grammar", "phases", "replies", "session"),
     "inspector/formats": ("checksum", "frame", "marker", "packet", "pcapng", "word"),
     "inspector/capture": ("blocks", "connection", "connections", "conversation", "early", "embryo", "ends", "file", "reader",
                           "reassembly", "writer"),

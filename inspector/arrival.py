@@ -197,6 +197,10 @@ class Arrival:
                 found.append((client, rest, time, False))
         return found
 
+    def keeps(self, client: bool) -> bool:
+        """Whether there are octets of a side that no session has read."""
+        return any(sender is client for sender, *_ in self.waiting)
+
     def close(self) -> None:
         """Nothing more comes: whatever waits is the session's."""
         if self._opening:

@@ -25,7 +25,8 @@ from inspector.session import Session
 from inspector.starttls import HIDE, PASS, REFUSE, SERVE, Policy, StartTls
 from inspector.verdict import Answer, Close, Forward, Replace, Verdict
 
-_LINES: Final = frozenset({Kind.GREETING, Kind.COMMAND, Kind.REPLY, Kind.CONTINUATION, Kind.SASL_RESPONSE})
+LINES: Final = frozenset({Kind.GREETING, Kind.COMMAND, Kind.REPLY, Kind.CONTINUATION, Kind.SASL_RESPONSE})
+UNFINISHED: Final = "an answer in the server's place that asks for more than a command"
 _HELLO: Final = b"\x16\x03"
 """How a TLS handshake begins."""
 _STANCES: Final = {SERVE: "offers {} in the server's place", HIDE: "hides {}, which the client is to believe there is not",
@@ -40,12 +41,15 @@ HELLO_WAITS: Final = "the client begins TLS, and no reply says whether the serve
 HALF_HEADER: Final = "it is not known yet what they begin"
 HALF_GREETING: Final = "the greeting has no line end yet, and judges see lines whole"
 BODY_WAITS: Final = "they may be the end of a message, which judges see whole"
+CHUNK_WAITS: Final = "a chunk leaves when the replies before it tell whether the server takes it"
 LISTING: Final = "the reply is not whole yet"
 HALF_LINE: Final = "the line has no end yet, and judges see lines whole"
 WITHHELD: Final = 5
 """Octets of a content that a client does not get whose flow is ended at it: `CRLF . CRLF` at least."""
 LONGEST_COMMAND: Final = 512
 """Octets of a line that may be the command that begins TLS (RFC 5321 §4.5.3.1.4)."""
+NOWHERE: Final = 1 << 62
+"""An offset that no stream reaches."""
 HELD: Final = 2
 """A lane holds so many times `Limits.held`: what its reader holds, and a line without end.  Past it the flow is ended."""
 
@@ -53,9 +57,13 @@ HELD: Final = 2
 class Lane:
     """The octets of one direction between their coming and their leaving."""
 
-    __slots__ = ("_fresh", "_held", "base", "edited", "leaving")
+    __slots__ = ("_edits", "_fresh", "_held", "barrier", "base", "edited", "leaving")
 
     def __init__(self) -> None:
+        self._edits: list[tuple[int, int, bytes]] = []
+        """What leaves in the place of what, in order: begin, end, octets.  The end may be still to come."""
+        self.barrier = NOWHERE
+        """Nothing from this offset on leaves."""
         self.base = 0
         """Where in the session's stream the held octets begin."""
         self._held = bytearray()
@@ -84,8 +92,28 @@ class Lane:
         """Nothing of what is held will ever leave."""
         self.drop(len(self.held))
 
+    def edit(self, begin: int, end: int, raw: bytes = b"") -> None:
+        """When their turn comes those octets do not leave; what leaves in their place nobody else has sent."""
+        self._edits.append((begin, end, raw))
+        if len(self._edits) > 1:
+            self._edits.sort()
+
     def release(self, offset: int) -> None:
-        """Lets everything before that offset leave."""
+        """Lets everything before that offset leave, as edited."""
+        offset = min(offset, self.barrier)
+        while self._edits and self._edits[0][0] < offset:
+            begin, end, raw = self._edits.pop(0)
+            if end <= self.base:
+                continue
+            self._pass(begin)
+            if raw:
+                self.leaving.append(raw)
+            self.drop(min(end, offset) - self.base)
+            if end > offset:
+                self._edits.insert(0, (offset, end, b""))
+        self._pass(offset)
+
+    def _pass(self, offset: int) -> None:
         count = offset - self.base
         if count <= 0:
             return
@@ -120,8 +148,8 @@ class Lane:
 class FlowGate:
     """The gate of one flow."""
 
-    __slots__ = ("_agreed", "_answers", "_client", "_instead", "_judged", "_lines", "_listing", "_own", "_reply", "_said",
-                 "_server", "_told", "_waits", "_withholding", "arrival", "closed", "closing", "edits", "hello", "over",
+    __slots__ = ("_agreed", "_answers", "_chunks", "_client", "_instead", "_judged", "_lines", "_listing", "_own", "_reply",
+                 "_said", "_server", "_told", "_waits", "_withholding", "arrival", "closed", "closing", "edits", "hello", "over",
                  "policy", "session", "starttls", "why")
 
     def __init__(self, policy: Policy = PASS, judged: bool = True) -> None:
@@ -154,6 +182,8 @@ class FlowGate:
         self._server = Lane()
         self._answers: dict[int, bytes] = {}
         """Answers that wait for their turn, by the number of the command's PDU."""
+        self._chunks: list[tuple[PDU, int]] = []
+        """Commands that open so many octets, and wait until the server is known to take them: the PDU, the octets' end."""
         self._reply = (0, 0)
         """Where the server's last PDU begins and ends."""
         self._listing = False
@@ -175,7 +205,7 @@ class FlowGate:
         """What may leave in one direction, after the session has read."""
         lane = self._client if client else self._server
         session = self.session
-        if self.arrival is not None and self.closing is None and not lane.edited:
+        if self.closing is None and self.arrival is not None and not lane.edited and self.arrival.keeps(client):
             strict = self._judged or (client and self.policy.answer is not None)
             lane.release(self.arrival.free(client, strict))
         if session is not None and self.closing is None:
@@ -260,6 +290,11 @@ class FlowGate:
         lane.release(lane.base + len(lane.held))
         return lane.take()
 
+    def refuse(self, farewell: bytes) -> None:
+        """The flow is to be ended: nothing more leaves but the farewell."""
+        if self.closing is None:
+            self.closing = Close(farewell)
+
     def rule(self, subject: PDU | Message, verdict: Verdict) -> bytes | None:
         """A judge has spoken about the PDU or the message in hand.  Gives what leaves in the place of a line, if anything."""
         if self.closing is not None:
@@ -269,7 +304,10 @@ class FlowGate:
         if isinstance(subject, Message):
             if isinstance(verdict, Answer):
                 self._close(subject, Close(verdict.raw))
-        elif subject.kind in _LINES and not isinstance(verdict, Forward):
+        elif subject.kind in LINES and not isinstance(verdict, Forward):
+            if isinstance(verdict, Answer) and self.session is not None and self.session.goes_on_after(subject, verdict.raw):
+                self.refuse(self.session.farewell(UNFINISHED))
+                return None
             return self._rule_line(subject, verdict)
         return None
 
@@ -279,7 +317,7 @@ class FlowGate:
         if isinstance(subject, Message):
             self._withholding = subject.session.downwards
         elif subject.direction is not C2S:
-            if subject.kind in _LINES:
+            if subject.kind in LINES:
                 return b""
             self._withholding = True
         return None
@@ -289,7 +327,6 @@ class FlowGate:
         lane = self._client if client else self._server
         if pdu.offset < lane.base:
             return None  # it has been ruled upon
-        lane.release(pdu.offset)
         if isinstance(verdict, Replace) or not client:
             lane.put(pdu.offset, pdu.size, verdict.raw)
             if client:
@@ -297,9 +334,45 @@ class FlowGate:
             else:
                 self._said.append((pdu.offset, pdu.offset + len(verdict.raw)))
             return verdict.raw
-        lane.drop(pdu.size)
+        lane.edit(pdu.offset, pdu.offset + pdu.size)
+        if self.closing is None:
+            lane.release(pdu.offset + pdu.size)
         self._answers[pdu.number] = verdict.raw
         return None
+
+    def opens(self, pdu: PDU, octets: int) -> None:
+        """So many octets of the client's belong to its command: where that is answered here, the server gets none of them.
+
+        Else both wait until the replies before are there: they tell whether the server takes such octets for what they are.
+        """
+        end = pdu.offset + pdu.size + octets
+        if pdu.number in self._answers:
+            self._client.edit(pdu.offset + pdu.size, end)
+        elif self._judged:
+            self._chunks.append((pdu, end))
+            self._client.barrier = min(self._client.barrier, pdu.offset)
+
+    def _settle_chunks(self, session: Session) -> None:
+        while self._chunks:
+            pdu, end = self._chunks[0]
+            waiting = next((exchange for exchange in session.pending if exchange.command is pdu), None)
+            if waiting is not None and waiting is not session.pending[0]:
+                break
+            if waiting is not None and (raw := session.opening_refused(waiting)):
+                self._client.edit(pdu.offset, end)
+                self._answers[pdu.number] = raw
+            del self._chunks[0]
+        self._client.barrier = self._chunks[0][0].offset if self._chunks else NOWHERE
+
+    @property
+    def full(self) -> bool:
+        """Whether so much of a chunk waits for replies that no more of it should be read before they come."""
+        return bool(self._chunks) and self.session is not None and len(self._client.held) > self.session.limits.held
+
+    @property
+    def chunk_waits(self) -> bool:
+        """Whether a chunk waits for replies."""
+        return bool(self._chunks)
 
     def take_turns(self) -> None:
         """Gives the answers whose turn has come: called before each line of the server is read, and after each feed."""
@@ -310,6 +383,8 @@ class FlowGate:
             if session is not None and not self.closed and session.server.step is Reader.line:
                 session.server.stop()
             return
+        if self._chunks and session is not None:
+            self._settle_chunks(session)
         while self._answers and not self.over and session is not None and session.pending and session.between_replies:
             command = session.pending[0].command
             raw = self._answers.pop(command.number, None) if command is not None else None
@@ -326,6 +401,11 @@ class FlowGate:
         """A PDU was cut off: is it mailspy's own, or about TLS?"""
         if pdu.origin is MAILSPY and pdu.direction is C2S and (line := self._lines.pop(pdu.number, None)) is not None:
             self._instead.append((pdu.number, line, _whole(pdu, line)))
+        if (self._judged and pdu.direction is C2S and pdu.kind in LINES and pdu.raw[-2:] != b"\r\n" and pdu.raw[-1:] == b"\n"
+                and pdu.number not in self._answers):
+            # To some servers LF alone ends no line: what comes next would be read as one with it.
+            end = pdu.offset + pdu.size
+            self._client.edit(end - 1, end, b"\r\n")
         starttls, policy = self.starttls, self.policy
         if starttls is None or self._agreed:
             return
@@ -457,6 +537,8 @@ class FlowGate:
         if session is None:
             return HALF_HEADER if client else HALF_GREETING
         reader = session.client if client else session.server
+        if client and self._chunks:
+            return CHUNK_WAITS
         if reader.held_size:
             waits = next((exchange.verb for exchange in session.pending), "")
             return f"they came before the reply to {waits or 'a command'}, which tells how to read them"

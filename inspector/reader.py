@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from inspector.doubt import Ends
 from inspector.framing import DotContent
 from inspector.remainder import Remainder
 
@@ -29,6 +30,8 @@ TLS_HELLO: Final = 22
 """The first octet of a TLS handshake record; no mail command begins with it."""
 RECORD_HEADER: Final = 5
 RECORD_TYPES: Final = range(20, 25)
+UNASKED_TYPES: Final = range(21, 23)
+"""What TLS begins with that nobody has agreed on: a handshake, or an alert."""
 RECORD_MAX: Final = 16_384 + 2_048
 """TLS: header and longest record (RFC 5246 §6.2.3, RFC 8446 §5.2)."""
 
@@ -47,8 +50,8 @@ Piece = bytes | bytearray | memoryview
 class Reader:
     """One direction of a flow."""
 
-    __slots__ = ("_broken", "_content", "_head", "_kept", "_left", "_long", "_remainder", "_wanting", "buffer", "client", "held",
-                 "held_size", "offset", "paused", "said", "session", "step")
+    __slots__ = ("_broken", "_content", "_ends", "_head", "_kept", "_left", "_long", "_remainder", "_wanting", "buffer",
+                 "client", "held", "held_size", "offset", "paused", "said", "session", "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
 
@@ -75,6 +78,8 @@ class Reader:
         self._broken = 0
         """Where the other side spoke into a line that had not ended; of the line in hand as long as it is more than
         `offset`."""
+        self._ends: Ends | None = None
+        """Where somebody judges: what watches the content for ends that some server may see."""
         self._head: Octets = b""
         self._kept = 0
         self._left = 0
@@ -264,9 +269,10 @@ class Reader:
 
     def line(self, data: bytes, position: int) -> int:
         """A line, its end included, whatever its end is made of."""
-        if self.offset == 0 and self.client and data[position] == TLS_HELLO:
-            self.session.unasked_tls()
-            return position
+        if self.offset == 0 and data[position] in UNASKED_TYPES:
+            following = self._unasked(data, position)
+            if following is not None:
+                return following
         end = data.find(b"\n", position) + 1
         limit = self.session.limits.line
         if not end:
@@ -305,6 +311,21 @@ class Reader:
             return place
         return end
 
+    def _unasked(self, data: bytes, position: int) -> int | None:
+        """The first octet of the direction begins a record of TLS where a line was due; None for a line after all."""
+        if not self.client:
+            if not self.session.uncovered:
+                return None
+            self.step = Reader.record
+            return position
+        begins = begins_tls(data[position:position + RECORD_HEADER])
+        if begins is None:
+            return MORE_NEEDED
+        if not begins:
+            return None
+        self.session.unasked_tls()
+        return position
+
     def long_line(self, data: bytes, position: int) -> int:
         """The rest of a line that is longer than what is kept of it."""
         end = data.find(b"\n", position) + 1
@@ -329,6 +350,7 @@ class Reader:
     def expect_content(self, lenient: bool = False, keep: int = 0) -> None:
         """What follows is a content up to its dot; at least `keep` octets of it go into the PDU."""
         self._content = DotContent(lenient)
+        self._ends = Ends() if self.client and self.session.judged else None
         self._begin_body(Reader.content, keep)
 
     def reread(self, line: bytes) -> None:
@@ -359,6 +381,9 @@ class Reader:
         end = content.feed(data, position, pieces)
         stop = end if end >= 0 else len(data)
         self._take(data, position, stop)
+        if self._ends is not None and self._ends.seen(data, position, stop):
+            self._ends = None
+            session.doubtful_end()
         if content.ambiguous or self.doubting:
             pieces = self._doubted(content, held, hidden, data[position:stop], pieces or [], end >= 0)
         if pieces:
@@ -519,7 +544,10 @@ class Reader:
         if len(data) - position < RECORD_HEADER:
             return MORE_NEEDED
         length = int.from_bytes(data[position + 3:position + 5])
-        if data[position + 1] != 3 or length > RECORD_MAX:
+        uncovered = self.session.uncovered
+        if data[position + 1] != 3 or length > RECORD_MAX or (uncovered and not self.session.hides(data[position], length)):
+            if uncovered:
+                return self._clear_line(data, position)
             self.step = Reader.opaque
             return position
         self._left = length + RECORD_HEADER
@@ -539,12 +567,18 @@ class Reader:
             self._emit_opaque(True)
         return stop
 
+    def uncover(self) -> None:
+        """What crosses is no TLS: the rest of what was taken for a record is read."""
+        if self.step is Reader.record_rest:
+            self.step = Reader.record
+            self._emit_opaque(False)
+
     def _clear_line(self, data: bytes, position: int) -> int:
         end = data.find(b"\n", position) + 1
         if not end:
             if len(data) - position <= self.session.limits.line:
                 return LINE_NEEDED
-            self.step = Reader.opaque
+            self.step = Reader.line if self.session.uncovered else Reader.opaque
             return position
         if self.client and self.session.clear_again(data[position:end]):
             return position
@@ -628,3 +662,12 @@ def grown(octets: Octets, more: Octets) -> bytearray:
         octets = bytearray(octets)
     octets += more
     return octets
+
+
+def begins_tls(head: bytes) -> bool | None:
+    """Whether octets begin with the header of a handshake record (RFC 8446 §5.1); None while so few of them may."""
+    if head[0] != TLS_HELLO or head[1:2] not in (b"", b"\x03") or (len(head) > 2 and head[2] > 4):
+        return False
+    if len(head) < RECORD_HEADER:
+        return None
+    return 0 < int.from_bytes(head[3:5]) <= RECORD_MAX

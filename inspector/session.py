@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
+from inspector import wary
 from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.hold import LINES, Cover, cover_of
 from inspector.machine import Machine
@@ -37,6 +38,7 @@ from inspector.pdu import (
 )
 from inspector.reader import Reader
 from inspector.text import sanitise
+from inspector.verdict import Verdict, strictest
 from inspector.wrapping import HEADER, Wrapping, hides
 
 if TYPE_CHECKING:
@@ -45,10 +47,11 @@ if TYPE_CHECKING:
     from inspector.limits import Limits
     from inspector.segment import Words
     from inspector.starttls import StartTls
-    from inspector.verdict import Verdict
 
 _SERVER_HELLO: Final = re.compile(r" ServerHello (TLS 1\.\d|SSL 3\.0)")
 """How a record is described that says which version it is."""
+ALERT: Final = 21
+"""The type of a record with an alert (RFC 8446 §6)."""
 MAIL_ALPN: Final = frozenset({"smtp", "lmtp", "pop3", "imap", "managesieve"})
 """What a client of mail may ask for (RFC 7301); anything else is an attack across protocols, or a mistake."""
 HEADER_LINES: Final = 16
@@ -94,6 +97,12 @@ class Gate(Protocol):
     def suspends(self, pdu: PDU) -> bool:
         """A reply says that TLS begins: whether it waits until it is known that there will be TLS."""
 
+    def opens(self, pdu: PDU, octets: int) -> None:
+        """The command that was told last is followed by so many octets of its own."""
+
+    def refuse(self, farewell: bytes) -> None:
+        """Nothing more leaves but the farewell."""
+
     def take_turns(self) -> None:
         """The server's next line is about to be read: answers given in its place go first when it is their turn."""
 
@@ -101,7 +110,7 @@ class Gate(Protocol):
 class Veil:
     """What TLS hides of a session, and what came before it."""
 
-    __slots__ = ("agreed", "asked", "client", "crossed", "edited", "failed", "legs", "offered", "server")
+    __slots__ = ("agreed", "asked", "client", "crossed", "edited", "exposed", "failed", "legs", "offered", "server", "unasked")
 
     def __init__(self) -> None:
         self.client = -1
@@ -109,6 +118,10 @@ class Veil:
         """Where each side's octets were when TLS was agreed on; below 0 when nothing may go on in the clear."""
         self.agreed = False
         """Somebody has asked for TLS, and somebody has agreed."""
+        self.unasked = False
+        """A client has begun TLS, and nobody has agreed to it."""
+        self.exposed = False
+        """Then the server has answered in the clear: it reads no TLS."""
         self.failed = False
         """There is no TLS where there was to be."""
         self.asked = False
@@ -312,6 +325,8 @@ class Session:
             self.unanswered(exchange)
             self.went_on(exchange)
             self.completed(exchange)
+        if any(exchange.command is not None and exchange.command.raw.strip() for exchange in skipped):
+            self.judge_unread()
 
     def went_on(self, exchange: Exchange) -> None:
         """The server has passed over a command without a reply, and has taken later ones."""
@@ -321,6 +336,14 @@ class Session:
         self.client.give_up()
         self.server.give_up()
         self.judge_unread()
+
+    @property
+    def judged(self) -> bool:
+        """Whether verdicts take effect: what is read is what leaves."""
+        return self.gate is not None and self.observer.judge is not None
+
+    def doubtful_end(self) -> None:
+        """To some server the content that is being read may be over."""
 
     def judge_unread(self) -> None:
         """What comes next is not read, or only guessed: asks the judges, live, before any of it leaves."""
@@ -365,8 +388,39 @@ class Session:
 
     def _judged(self, pdu: PDU, judge: Callable[[PDU | Message, Session], Verdict | None]) -> None:
         verdict = judge(pdu, self)
-        if verdict is not None and self.gate is not None and not self._cut:
+        if self.gate is None or self._cut:
+            return
+        if pdu.direction is C2S and pdu.kind in wary.LINES:
+            verdict = strictest((verdict, *wary.verdicts(self, pdu, judge)))
+        if verdict is not None:
             self.instead = self.gate.rule(pdu, verdict)
+
+    # What each protocol says where not all servers read alike, and somebody judges
+
+    def wary(self, pdu: PDU) -> tuple[bytes, Sequence[bytes]]:
+        """What is said to a client's line that servers read differently, if it is refused; other readings of it, to be judged."""
+        return b"", ()
+
+    def read_as(self, line: bytes) -> tuple[str, Mapping[str, str]]:
+        """The verb and the details of a line that is read as a command."""
+        return "", NOTHING
+
+    def refusal(self, why: str) -> bytes:
+        """What mailspy says to a line that it does not let pass."""
+        return b""
+
+    def farewell(self, why: str) -> bytes:
+        """What mailspy says where it ends a flow."""
+        return b""
+
+    def goes_on_after(self, command: PDU, answer: bytes) -> bool:
+        """Whether what follows such an answer to a command is no command: a server that never saw it would take it for one."""
+        starttls = self.starttls
+        return starttls is not None and command.verb == starttls.verb and answer.startswith(starttls.positive)
+
+    def opening_refused(self, exchange: Exchange) -> bytes:
+        """What mailspy answers to a command whose octets the server would not take for what they are; empty where it would."""
+        return b""
 
     def read_instead(self, pdu: PDU) -> None:
         """The line of that draft is not the one that leaves: that one is read in its place, as if it had come."""
@@ -679,6 +733,10 @@ class Session:
 
         A tap behind the TLS, and a capture that was decrypted, hold such sessions.  A server that speaks first injects.
         """
+        if self._veil.unasked and self.begins(True, line):
+            self.tls = False
+            self.client.step = Reader.line
+            return True
         if not self.tls or self.server.offset != self._veil.server or not self.begins(True, line):
             return False
         self.unveiled = True
@@ -764,16 +822,40 @@ class Session:
         return self.tls and not self.unveiled and (veil.server, veil.client) == (self.server.offset, self.client.position)
 
     def unasked_tls(self) -> None:
-        """The client's first octet begins a TLS handshake on a port that begins in the clear."""
+        """The client's first octets begin a TLS handshake on a port that begins in the clear."""
+        self.tls = True
+        self.client.step = Reader.record
         if self.flow.sealed:
             # A capture of records whose keys are not there.
-            self.tls = True
             self.unveiled = False
-            self.client.step = self.server.step = Reader.record
+            self.server.step = Reader.record
             return
-        self.tls = True
-        self.client.step = self.server.step = Reader.record
+        self._veil.unasked = True
         self.anomaly("cross_protocol", "TLS on a port that begins in the clear")
+        self.judge_unread()
+
+    @property
+    def agreed(self) -> bool:
+        """Whether TLS was agreed on in the session."""
+        return self._veil.agreed
+
+    @property
+    def uncovered(self) -> bool:
+        """Whether the records that cross are TLS that nobody has agreed on: lines may come at any time."""
+        return self._veil.unasked
+
+    def hides(self, kind: int, length: int) -> bool:
+        """Whether something of such a type and length is a record, where nobody has agreed to TLS: once the server has answered
+        in the clear, only the alert with which the client goes away."""
+        return not self._veil.exposed or (kind == ALERT and length == 2)
+
+    def answered_in_clear(self) -> bool:
+        """The server has said something that answers nothing; True where it answers what was taken for TLS."""
+        veil = self._veil
+        if veil.unasked and not veil.exposed:
+            veil.exposed = True
+            self.client.uncover()
+        return veil.unasked
 
     def opaque_seen(self, reader: Reader, head: bytes, size: int, record: bool) -> None:
         """A TLS record, or octets that nobody reads."""

@@ -19,11 +19,14 @@ from inspector.host import Hooks, Host
 from inspector.limits import DEFAULT, Limits
 from inspector.pipeline import Pipeline
 from inspector.protocols.smtp import grammar
+from inspector.protocols.smtp.caution import NO_CHUNKS
 
 CLIENT, SERVER = True, False
 Steps = list[tuple[bool, bytes]]
 HELLO: Steps = [(SERVER, b"220 mx\r\n"), (CLIENT, b"EHLO c\r\n"), (SERVER, b"250-mx\r\n250 PIPELINING\r\n")]
 GREETED = b"220 mx\r\n250-mx\r\n250 PIPELINING\r\n"
+CHUNKING: Steps = [(CLIENT, b"EHLO c\r\n"), (SERVER, b"250-mx\r\n250-PIPELINING\r\n250 CHUNKING\r\n")]
+OFFERED = GREETED + b"250-mx\r\n250-PIPELINING\r\n250 CHUNKING\r\n"
 
 
 class Wire:
@@ -123,13 +126,13 @@ def test_what_came_before_the_answer_to_a_login_is_judged(answer: bytes, passes:
 
 def test_recipients_behind_a_chunk() -> None:
     """BDAT: octets that look like commands are content; the commands behind them are judged."""
-    wire = everyway([
-        (CLIENT, b"MAIL FROM:<>\r\nRCPT TO:<1@victim.example>\r\nBDAT 28 LAST\r\nRCPT TO:<x@victim.example>\r\n"
-                 b"MAIL FROM:<>\r\nRCPT TO:<2@victim.example>\r\nRCPT TO:<3@cnam.fr>\r\n"),
-        (SERVER, b"250 ok\r\n503 no recipient\r\n250 ok\r\n250 ok\r\n")])
-    assert wire.server == (b"EHLO c\r\nMAIL FROM:<>\r\nBDAT 28 LAST\r\nRCPT TO:<x@victim.example>\r\nMAIL FROM:<>\r\n"
-                           b"RCPT TO:<3@cnam.fr>\r\n")
-    assert wire.client == GREETED + b"250 ok\r\n" + DENIED + b"503 no recipient\r\n250 ok\r\n" + DENIED + b"250 ok\r\n"
+    wire = everyway([*CHUNKING,
+        (CLIENT, b"MAIL FROM:<>\r\nRCPT TO:<1@victim.example>\r\nRCPT TO:<1@cnam.fr>\r\nBDAT 28 LAST\r\n"
+                 b"RCPT TO:<x@victim.example>\r\nMAIL FROM:<>\r\nRCPT TO:<2@victim.example>\r\nRCPT TO:<3@cnam.fr>\r\n"),
+        (SERVER, b"250 ok\r\n250 ok\r\n250 taken\r\n250 ok\r\n250 ok\r\n")])
+    assert wire.server == (b"EHLO c\r\nEHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<1@cnam.fr>\r\nBDAT 28 LAST\r\n"
+                           b"RCPT TO:<x@victim.example>\r\nMAIL FROM:<>\r\nRCPT TO:<3@cnam.fr>\r\n")
+    assert wire.client == (OFFERED + b"250 ok\r\n" + DENIED + b"250 ok\r\n250 taken\r\n250 ok\r\n" + DENIED + b"250 ok\r\n")
 
 
 @pytest.mark.parametrize("line", [
@@ -172,11 +175,12 @@ def test_a_line_without_end() -> None:
 
 
 def test_everything_else_is_untouched() -> None:
-    """Odd lines, and recipients that are allowed, leave octet by octet as they came."""
-    sent = (b"MAIL FROM:<a@x.example> SIZE=1\r\nRCPT TO:<b@cnam.fr>\r\nrcpt  to:<postmaster>\nVRFY x@victim.example\r\nWHAT\0\r\n"
-            b"HELP\r\nDATA\r\n")
-    wire = everyway([(CLIENT, sent), (SERVER, b"250 ok\r\n250 ok\r\n250 ok\r\n252 ok\r\n500 what\r\n214 help\r\n354 go\r\n")])
-    assert wire.server == b"EHLO c\r\n" + sent
+    """Odd lines, and recipients that are allowed, leave octet by octet as they came; only LF alone becomes CRLF."""
+    sent = (b"MAIL FROM:<a@x.example> SIZE=1\r\nRCPT TO:<b@cnam.fr>\r\nrcpt  to:<postmaster>\nVRFY x@victim.example\r\nWHAT?\r\n"
+            b"\r\nHELP\r\nDATA\r\n")
+    wire = everyway([(CLIENT, sent), (SERVER, b"250 ok\r\n250 ok\r\n250 ok\r\n252 ok\r\n500 what\r\n500 what\r\n214 help\r\n"
+                                              b"354 go\r\n")])
+    assert wire.server == b"EHLO c\r\n" + sent.replace(b"postmaster>\n", b"postmaster>\r\n")
 
 
 def test_what_is_no_longer_read_is_ended() -> None:
@@ -215,12 +219,14 @@ def test_replies_keep_their_order(commands: list[bytes], seed: int) -> None:
     wanted = []
     for command in commands:
         wire.play([(CLIENT, command + b"\r\n" if not command.endswith(b"abc") else command)], "random", chance.randrange(99))
-        wanted.append(DENIED if b"victim" in command else b"500 " + command[:4] + b"\r\n")
-    got = wire.server.removeprefix(b"EHLO c\r\n").replace(b"BDAT 3 LAST\r\nabc", b"BDAT\r\n")
+        refused = DENIED if b"victim" in command else NO_CHUNKS if command.endswith(b"abc") else b""
+        wanted.append(refused or b"500 " + command[:4] + b"\r\n")
+    got = wire.server.removeprefix(b"EHLO c\r\n")
     assert b"victim" not in got
+    assert b"abc" not in got
     for line in got.splitlines():
         wire.play([(SERVER, b"500 " + line[:4] + b"\r\n")], "random", chance.randrange(99))
-        while (now := wire.server.removeprefix(b"EHLO c\r\n").replace(b"BDAT 3 LAST\r\nabc", b"BDAT\r\n")) != got:
+        while (now := wire.server.removeprefix(b"EHLO c\r\n")) != got:
             rest, got = now[len(got):], now
             for more in rest.splitlines():
                 wire.play([(SERVER, b"500 " + more[:4] + b"\r\n")], "random", chance.randrange(99))

@@ -282,7 +282,7 @@ class GatedRelay(Relay):
     The capture holds what the client sent and what the client got.
     """
 
-    __slots__ = ("_begin_tls", "_gate", "_judged", "_late")
+    __slots__ = ("_begin_tls", "_full", "_gate", "_judged", "_late")
 
     def __init__(self, inspector: Inspector, client: Link, server: Link | None, capture: CaptureWriter | None,
                  keep_secrets: bool, over: Callable[[Relay], None], outbox: Outbox | None = None,
@@ -293,6 +293,8 @@ class GatedRelay(Relay):
         self._judged = judged
         self._begin_tls = begin_tls
         inspector.judged_by(self._gate)
+        self._full = False
+        """The client is not read: what it has sent waits for replies."""
         self._late = False
         """The client has ended, but some of what it sent waits for a reply before it can be judged."""
 
@@ -350,6 +352,8 @@ class GatedRelay(Relay):
         if gate.edits:
             edits, gate.edits = gate.edits, []
             self.note(edits)
+        if gate.full != self._full:
+            self._throttle(gate.full)
         if gate.closed:
             if self.server is not None:
                 self.end_from_server()
@@ -360,6 +364,14 @@ class GatedRelay(Relay):
             self.received(True, hello)
         elif self._late and not self._waits():
             self._end_late()
+
+    def _throttle(self, full: bool) -> None:
+        """A chunk waits for the replies before it: the client is not read while too much of it is here."""
+        self._full = full
+        if full:
+            self.client.pause()
+        elif self.server is None or not self.server.backlog:
+            self.client.resume()
 
     def secured(self, client: Link, server: Link | None, findings: Sequence[Finding], policy: Policy,
                 recorder: Recorder | None = None) -> None:
@@ -444,8 +456,9 @@ class GatedRelay(Relay):
 
     def _waits(self) -> bool:
         """Whether octets of the client wait for a reply."""
-        session = self.inspector.session
-        return session is not None and session.client.paused and bool(session.client.held)
+        gate, session = self._gate, self.inspector.session
+        return (gate is not None and gate.chunk_waits) or (
+            session is not None and session.client.paused and bool(session.client.held))
 
     def ended(self, client: bool) -> None:
         """One side sends nothing more: the other is told so, after what it is still to get."""

@@ -39,6 +39,8 @@ HIDING: Final = b"421 4.7.0 mailspy: a recipient is hidden in this line, and rel
 """What the client gets who sends a line that is two to some servers."""
 MAIL: Final = frozenset({"smtp", "lmtp", ""})
 """Sessions that may be of mail: those too of which nobody knows what they are."""
+LINES: Final = frozenset({Kind.COMMAND, Kind.SASL_RESPONSE})
+"""What a server could take for a RCPT."""
 BELOW: Final = "'.example' for all below it"
 JUDGING: Final = frozenset({"judge_pdu"})
 """What is left out where nothing is enforced: without a judge nothing that crosses is held."""
@@ -89,10 +91,10 @@ class RelayPlugin:
             return None
         if pdu.kind is Kind.OPAQUE:
             read = bool(pdu.details)  # a header before the session
-            return None if read or (session.tls and not session.unveiled) else Close(BLIND)
+            return None if read or (session.agreed and session.tls and not session.unveiled) else Close(BLIND)
         if pdu.kind is not Kind.BODY and hidden(pdu.raw):
             return Close(HIDING)
-        if pdu.kind is not Kind.COMMAND or not begins(pdu.raw):
+        if pdu.kind not in LINES or not begins(pdu.raw):
             return None
         return None if self._decide(pdu, session, session.opening).allowed else Answer(DENIED)
 

@@ -368,6 +368,9 @@ queue_run_delay = 1s
 _MASTER: Final = """
 127.0.0.1:{smtp} inet n - n - - smtpd
 127.0.0.1:{smtps} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes -o syslog_name=postfix/smtps
+127.0.0.1:{open} inet n - n - - smtpd -o mynetworks=127.0.0.0/8 -o content_filter=discard: -o syslog_name=postfix/open
+  -o {{ smtpd_relay_restrictions = permit_mynetworks, reject }}
+  -o {{ smtpd_recipient_restrictions = check_recipient_access static:{{INFO seen}}, permit }}
 127.0.0.1:{auth} inet n - n - - smtpd -o smtpd_sasl_auth_enable=yes -o syslog_name=postfix/auth
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -408,6 +411,8 @@ class Postfix:
         self.smtp = Endpoint("smtp", free_port())
         self.auth = Endpoint("smtp", free_port())
         self.smtps = Endpoint("smtps", free_port())
+        self.open = Endpoint("smtp", free_port())
+        """Relays for everybody, writes down each recipient, and throws away what it takes."""
         self.hop_port = free_port()
         """Where Postfix looks for the LMTP server of the domain `HOP`: a test must put something there."""
         users = ["pierre", "michel", "natkin", "gerard", *(user for user in USERS if user.startswith("user"))]
@@ -417,10 +422,11 @@ class Postfix:
         (etc / "main.cf").write_text(_MAIN.format(
             folder=folder, daemons=daemons.stdout.strip(), certificate=pair[0], key=pair[1], sasl=sasl_port,
             home=HOME, hop=HOP, hop_port=self.hop_port, mailboxes=mailboxes, uid=_NOBODY))
-        (etc / "master.cf").write_text(_MASTER.format(smtp=self.smtp.port, auth=self.auth.port, smtps=self.smtps.port))
+        (etc / "master.cf").write_text(_MASTER.format(smtp=self.smtp.port, auth=self.auth.port, smtps=self.smtps.port,
+                                                          open=self.open.port))
         self._make_queue()
         self.daemon = Daemon([str(Path(daemons.stdout.strip(), "master")), "-c", str(etc), "-d"],
-                             [self.smtp.port, self.auth.port, self.smtps.port], folder / "postfix.log")
+                             [self.smtp.port, self.auth.port, self.smtps.port, self.open.port], folder / "postfix.log")
 
     def _make_queue(self) -> None:
         """The folders that `postfix start` would make, with the owners that it would give them."""

@@ -5,12 +5,14 @@ Knows POP3 (RFC 1939, 2449, 2595, 5034, 6856) and the sheet's client automaton. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from mypy_extensions import mypyc_attr
 
 from inspector.hold import LINES, SECRET
 from inspector.limits import Limits
 from inspector.machine import Machine, moving
-from inspector.pdu import MORE, NOTHING, OK, Exchange, Flow, Kind, Message, Outcome, Transaction
+from inspector.pdu import MORE, NOTHING, OK, PDU, Exchange, Flow, Kind, Message, Outcome, Transaction
 from inspector.protocols.line import (
     agreed,
     asks_by_name,
@@ -22,7 +24,7 @@ from inspector.protocols.line import (
     secret_span,
     word_shown,
 )
-from inspector.protocols.pop3 import grammar, phases, replies
+from inspector.protocols.pop3 import caution, grammar, phases, replies
 from inspector.protocols.pop3.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, CommandLine, Multiline, ReplyLine
 from inspector.protocols.pop3.replies import SHAPED, has_lines
 from inspector.reader import Reader
@@ -175,6 +177,25 @@ class Pop3Session(Session):
             found.append(("cleartext_credentials", f"AUTH {self._mechanism.decode()} without TLS"))
             self._mechanism = b""  # told once an exchange
         self.anomalies(found, pdu)
+
+    # Where somebody judges
+
+    def wary(self, pdu: PDU) -> tuple[bytes, Sequence[bytes]]:
+        if pdu.kind is Kind.SASL_RESPONSE:
+            return caution.of_response(pdu.raw, pdu.size)
+        return caution.of_command(pdu.raw, pdu.size, pdu.offset < self.taint)
+
+    def read_as(self, line: bytes) -> tuple[str, Mapping[str, str]]:
+        return grammar.command_line(line, len(line)).command.verb, NOTHING
+
+    def refusal(self, why: str) -> bytes:
+        return caution.REFUSAL % why.encode()
+
+    def farewell(self, why: str) -> bytes:
+        return caution.REFUSAL % why.encode()
+
+    def goes_on_after(self, command: PDU, answer: bytes) -> bool:
+        return answer[:2] == b"+ " or answer == b"+\r\n" or super().goes_on_after(command, answer)
 
     def begins(self, client: bool, line: bytes) -> bool:
         if client:
@@ -386,7 +407,7 @@ class Pop3Session(Session):
             self.read_instead(pdu)
             return
         self.tell(pdu)
-        unasked = [] if self.joined else [("reply_without_command", "no command waits for it")]
+        unasked = [] if self.joined or self.answered_in_clear() else [("reply_without_command", "no command waits for it")]
         self.anomalies([*unasked, *reading.found], pdu)
 
     # Secrets and bounds

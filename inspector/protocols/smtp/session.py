@@ -5,7 +5,7 @@ Knows SMTP (RFC 5321 and its extensions) and LMTP (RFC 2033).  Must not know who
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -27,7 +27,7 @@ from inspector.pdu import (
     Transaction,
 )
 from inspector.protocols.line import agreed, asks_on, content_deviations, line_end, secret_from, secret_span, word_shown
-from inspector.protocols.smtp import grammar, phases, replies
+from inspector.protocols.smtp import caution, grammar, phases, replies
 from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, ReplyLine
 from inspector.protocols.smtp.replies import ANSWERS
 from inspector.reader import Reader
@@ -43,8 +43,8 @@ _MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 class SmtpSession(Session):
     """What is known of an SMTP flow."""
 
-    __slots__ = ("_asking", "_code", "_counted", "_cut_reply", "_last", "_lines", "_mail", "_mechanism", "_odd", "_odd_at",
-                 "_reply_size", "lmtp", "transactions")
+    __slots__ = ("_asking", "_code", "_counted", "_cut_reply", "_failed", "_last", "_lines", "_listing", "_mail", "_mechanism",
+                 "_odd", "_odd_at", "_reply_size", "lmtp", "transactions")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
         self.lmtp = flow.protocol == "lmtp"
@@ -60,6 +60,10 @@ class SmtpSession(Session):
         self._mechanism = b""
         self._last = False
         """The BDAT chunk in hand is the last of its message."""
+        self._listing = b""
+        """What the server has said to EHLO last."""
+        self._failed: Transaction | None = None
+        """The last transaction of which the server has refused a chunk."""
         self._lines: list[bytes] = []
         """The lines so far of a reply of several."""
         self._reply_size = 0
@@ -107,6 +111,8 @@ class SmtpSession(Session):
             self.anomalies(agreed(found) if transaction and "SMTPUTF8" in transaction.parameters else found, pdu)
         self._wait(exchange, pdu)
         if reading.octets >= 0:
+            if self.gate is not None:
+                self.gate.opens(pdu, reading.octets)
             self._last = command is grammar.BDAT_LAST
             self._begin_chunk(exchange, reading.octets)
         elif command.synchronises:
@@ -369,8 +375,10 @@ class SmtpSession(Session):
             self.anomalies(list(reading.found), pdu)
         if odd is not None:
             self.anomaly(odd[0], odd[1], pdu)
-        if outcome is OK and verb in _LISTING:
-            self.offered(pdu)
+        if outcome is OK and verb in _GREETING:
+            self._listing = raw if verb in _LISTING else b""
+            if verb in _LISTING:
+                self.offered(pdu)
         if self.observer.exchange_completed is not None:
             self.answered(exchange, pdu)
         final = exchange.due <= 0
@@ -443,6 +451,7 @@ class SmtpSession(Session):
         self.settle(exchange.verb, MORE if exchange.verb == "DATA" else OK)
         if exchange.verb == "DATA" and not self.client.in_body:
             self._begin_content(exchange)
+        self.judge_unread()
 
     def _stray(self, raw: bytes, size: int, reading: ReplyLine) -> None:
         """A reply that answers nothing; 421 may come at any time (RFC 5321 §3.8)."""
@@ -456,7 +465,8 @@ class SmtpSession(Session):
             self.read_instead(pdu)
             return
         self.tell(pdu)
-        unasked = [] if reading.status == "421" or self.joined else [("reply_without_command", "no command waits for it")]
+        expected = reading.status == "421" or self.joined or self.answered_in_clear()
+        unasked = [] if expected else [("reply_without_command", "no command waits for it")]
         self.anomalies([*reading.found, *unasked], pdu)
 
     def _last_reply(self, exchange: Exchange) -> bool:
@@ -520,11 +530,22 @@ class SmtpSession(Session):
         """The reply may have been one too many, and the right one to follow."""
         self._odd, self._odd_at = exchange, self.client.position
 
+    def _refused_chunk(self, exchange: Exchange) -> None:
+        """No chunk of its transaction is taken any more; where the server has not waited for the octets, it may take what is
+        still to come for commands."""
+        self._failed = exchange.transaction
+        if self.client.step is Reader.octets and not self.server.says(self.server.offset - 1, self.server.offset):
+            self.judge_unread()
+
     def _content_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        if outcome is not OK and exchange.verb == phases.BDAT_LAST:
+            self._refused_chunk(exchange)
         if exchange.due <= 0 and self.transaction is exchange.transaction:
             self.transaction = None
 
     def _chunk_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        if outcome is not OK:
+            self._refused_chunk(exchange)
         if outcome is not OK and self.message is not None and self.client.step is Reader.line:
             self.close_message(False)
 
@@ -556,6 +577,36 @@ class SmtpSession(Session):
         self._reset_answered(exchange, outcome, status)
         if outcome is OK:
             self.authenticated = False
+
+    # Where somebody judges
+
+    def wary(self, pdu: PDU) -> tuple[bytes, Sequence[bytes]]:
+        if pdu.kind is Kind.SASL_RESPONSE:
+            return caution.of_response(pdu.raw, pdu.size)
+        known = b"" if any(exchange.verb in _GREETING for exchange in self.pending) else self._listing
+        return caution.of_command(pdu.raw, pdu.size, known, pdu.offset < self.taint)
+
+    def doubtful_end(self) -> None:
+        if self.gate is not None:
+            self.gate.refuse(caution.DOUBTFUL_END)
+
+    def read_as(self, line: bytes) -> tuple[str, Mapping[str, str]]:
+        reading = grammar.command_line(line, len(line))
+        return reading.command.verb, reading.details
+
+    def refusal(self, why: str) -> bytes:
+        return caution.REFUSAL % why.encode()
+
+    def farewell(self, why: str) -> bytes:
+        return caution.CLOSING % why.encode()
+
+    def goes_on_after(self, command: PDU, answer: bytes) -> bool:
+        return answer[:1] == b"3" or super().goes_on_after(command, answer)
+
+    def opening_refused(self, exchange: Exchange) -> bytes:
+        transaction = exchange.transaction
+        known = transaction is not None and transaction is self.transaction and transaction is not self._failed
+        return b"" if known and transaction is not None and transaction.accepted else caution.NO_RECIPIENTS
 
     # Secrets and bounds
 
@@ -624,6 +675,7 @@ _LATE: Final = {"DATA": "354", "QUIT": "221"}
 """Replies that are known again after a wrong one."""
 _HELLO: Final = frozenset({"EHLO", "HELO", "LHLO"})
 _LISTING: Final = frozenset({"EHLO", "LHLO"})
+_GREETING: Final = frozenset({"EHLO", "HELO", "LHLO"})
 _EFFECTS: Final = {
     "MAIL": SmtpSession._mail_answered,
     "RCPT": SmtpSession._rcpt_answered,
