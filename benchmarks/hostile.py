@@ -73,7 +73,7 @@ def units(some: int, seed: int) -> list[bytes]:
 
 def seconds(reading: Reading, given: Input, segment: int, rounds: int) -> tuple[float, Told]:
     """The least CPU time of so many rounds."""
-    least, told = 0.0, Told(0, 0, 0)
+    least, told = 0.0, Told(0, 0, 0, 0)
     for number in range(rounds):
         gc.collect(0)
         begun = time.process_time()

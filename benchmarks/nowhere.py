@@ -52,6 +52,8 @@ class Told(NamedTuple):
     segments: int
     octets: int
     """Of JSON."""
+    findings: int
+    """Of plugins: messages, parts."""
 
 
 class Reading:
@@ -74,7 +76,8 @@ class Reading:
     def read(self, given: Input, segment: int, wrap: type[bytes] = bytes) -> Told:
         """One session, its hostile octets in segments of that size, each made by `wrap`."""
         self._number += 1
-        before = self._console.summary.pdus
+        summary = self._console.summary
+        pdus, findings = summary.pdus, summary.findings
         flow = Flow(self._number, CLIENT, SERVER, 1_000_000_000 + self._number * 1_000_000, given.protocol)
         inspector = self.pipeline.open(flow)
         time, segments = flow.opened, 0
@@ -91,7 +94,8 @@ class Reading:
         for client, data in given.after:
             inspector.feed(client, data, time + MILLISECOND)
         self._end(inspector, time + MILLISECOND)
-        return Told(self._console.summary.pdus - before, segments + len(given.before) + len(given.after), self.output.octets)
+        return Told(summary.pdus - pdus, segments + len(given.before) + len(given.after), self.output.octets,
+                    summary.findings - findings)
 
     def _end(self, inspector: Inspector, time: int) -> None:
         inspector.end(C2S, time)
