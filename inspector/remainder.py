@@ -74,7 +74,7 @@ class Remainder:
         self._before = octets[max(0, at - 2):at]
         self.pieces = [(time, octets[at:])]
         given = b"".join(pieces)
-        size = len(unstuffed(octets[:at], hidden))
+        size = len(unstuffed(octets[:at], hidden)) if given else 0
         self._withheld = [given[size:]]
         out.append(given[:size])
         return out

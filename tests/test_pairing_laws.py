@@ -8,7 +8,7 @@ import random
 from typing import NamedTuple
 
 import pytest
-from dialogue import LMTP, SMTP, Step, Witness, play
+from dialogue import LMTP, POP3, SMTP, Step, Witness, play
 
 from inspector.pdu import C2S, S2C, Kind
 
@@ -164,3 +164,64 @@ def test_after_a_slide_the_pairs_are_right_again_with_the_next_sure_code(protoco
             witness = play(protocol, said, cut, seed=seed)
             assert paired(witness)[-len(right):] == right, (seed, cut)
             assert MARKS & {name for name, _ in witness.anomalies}, seed
+
+
+# POP3
+
+def maildrop(chance: random.Random) -> list[tuple[bytes, bytes]]:
+    """Commands of a group with their replies, as RFC 1939 has them."""
+    def one() -> tuple[bytes, bytes]:
+        number, name = chance.randint(1, 9), b"n%d" % chance.randint(1, 999)
+        command, reply = chance.choice([
+            (b"NOOP", b"+OK"), (b"DELE %d" % number, b"+OK message %d deleted" % number),
+            (b"RSET", b"+OK maildrop has 2 messages"), (b"STAT", b"+OK 2 320"), (b"LIST %d" % number, b"+OK %d 120" % number),
+            (b"UIDL %d" % number, b"+OK %d %s" % (number, name)),
+            (b"LIST", b"+OK 2 messages\r\n1 120\r\n2 200\r\n."), (b"UIDL", b"+OK\r\n1 %s\r\n." % name), (b"", b"-ERR what"),
+            (b"CAPA", b"+OK\r\nTOP\r\nUIDL\r\n."), (b"RETR %d" % number, b"+OK\r\nSubject: %s\r\n\r\n+OK\r\n1 2\r\n." % name),
+            (b"TOP %d 0" % number, b"+OK\r\nSubject: x\r\n\r\n."), (b"XYZZY", b"-ERR what")])
+        return command + b"\r\n", (b"-ERR no" if chance.random() < 0.1 else reply) + b"\r\n"
+
+    return [one() for _ in range(chance.randint(1, 5))]
+
+
+LOGIN: list[Step] = [(S2C, b"+OK hello\r\n"), (C2S, b"USER a\r\n"), (S2C, b"+OK\r\n"), (C2S, b"PASS b\r\n"), (S2C, b"+OK in\r\n")]
+LAST = [(b"RETR 77\r\n", b"+OK\r\nSubject: last\r\n\r\n.\r\n"), (b"STAT\r\n", b"+OK 2 320\r\n"), (b"QUIT\r\n", b"+OK bye\r\n")]
+
+
+def asked(groups: list[list[tuple[bytes, bytes]]]) -> list[Step]:
+    said = list(LOGIN)
+    for group in groups:
+        said += [(C2S, b"".join(command for command, _ in group)), (S2C, b"".join(reply for _, reply in group))]
+    return [step for step in said if step[1]]
+
+
+def statuses(witness: Witness) -> list[tuple[bytes, bytes]]:
+    return [pair for pair in paired(witness) if pair[0][:4] not in (b"USER", b"PASS")]
+
+
+def test_where_pop3_servers_are_right_nothing_is_odd_and_all_pairs_are_right() -> None:
+    """No false resynchronisation by status or shape."""
+    for seed in range(SEEDS):
+        chance = random.Random(seed)
+        groups = [*(maildrop(chance) for _ in range(chance.randint(1, 5))), LAST]
+        for cut in ("whole", "octets", "random"):
+            witness = play(POP3, asked(groups), cut, seed=seed)
+            assert not MARKS & {name for name, _ in witness.anomalies}, seed
+            assert statuses(witness) == [(command, reply.splitlines(keepends=True)[0])
+                                         for group in groups for command, reply in group], seed
+
+
+def test_after_a_reply_that_pop3_skipped_the_pairs_are_right_again_with_the_next_list() -> None:
+    """The lines of a message are RETR's, whatever was counted before."""
+    for seed in range(SEEDS):
+        chance = random.Random(seed)
+        single = [(b"NOOP\r\n", b"+OK\r\n"), (b"DELE 1\r\n", b"+OK gone\r\n"), (b"RSET\r\n", b"+OK\r\n"), (b"\r\n", b"")]
+        first = [chance.choice(single) for _ in range(chance.randint(1, 4))]
+        at = chance.randrange(len(first))
+        first[at] = (first[at][0], b"")
+        for groups in ([first, LAST], [[*first, *LAST]]):
+            for cut in ("whole", "octets", "random"):
+                witness = play(POP3, asked(groups), cut, seed=seed)
+                assert statuses(witness)[-2:] == [(b"STAT\r\n", b"+OK 2 320\r\n"), (b"QUIT\r\n", b"+OK bye\r\n")], (seed, first)
+                assert witness.messages[-1] == (b"Subject: last\r\n\r\n", True)
+                assert "reply_misplaced" in {name for name, _ in witness.anomalies}
