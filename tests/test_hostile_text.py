@@ -11,7 +11,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -169,6 +169,8 @@ FINDINGS = [Finding(event, TEXT, {
     "leg": TEXT, "names": [TEXT], "reason": TEXT, "name": TEXT, "issuer": TEXT, "version": TEXT, "alpn_offered": [TEXT], TEXT: 1,
     "problems": [{"name": TEXT, "detail": TEXT}]}, "high") for event in sorted(EVENTS)]
 """What a forged note claims."""
+LAST = {"tls_failed", "tls_passed"}
+"""After these nothing of a session is read."""
 
 
 @pytest.fixture(scope="module")
@@ -180,9 +182,10 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
                                                ("", NOISE), ("smtp", NOISE)], 1):
         flow = Flow(number, Address("192.0.2.1", 4000 + number), Address("evil\u00e9.example", 25), START, protocol)
         writer.open(flow)
-        writer.note(flow, FINDINGS, False, START)
+        writer.note(flow, [one for one in FINDINGS if one.event not in LAST], False, START)
         for time, (direction, octets) in enumerate(spoken(talk), START):
             writer.segment(flow, direction, octets, time)
+        writer.note(flow, [one for one in FINDINGS if one.event in LAST], False, START + 98)
         writer.reset(flow, C2S, START + 99)
     writer.close()
     return path
@@ -266,8 +269,17 @@ def test_comments_of_captures_are_clean(capture: Path, tmp_path: Path, monkeypat
     """What Wireshark shows beside a packet."""
     monkeypatch.chdir(tmp_path)
     comments: list[str] = []
-    monkeypatch.setattr("inspector.capture.writer.CaptureWriter.segment",
-                        lambda self, flow, direction, data, time, told=(): comments.extend(told))
+
+    class Recorded:
+        """In the place of the capture."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            self.open = self.gap = self.note = self.end = self.reset = self.forget = self.close = lambda *_: None
+
+        def segment(self, flow: Flow, direction: Direction, data: bytes, time: int, told: Sequence[str] = ()) -> None:
+            comments.extend(told)
+
+    monkeypatch.setattr("inspector.cli.copying.CaptureWriter", Recorded)
     assert main(["export", str(capture), "--pcapng", "new.pcapng"]) == 0
     assert len(comments) > 30
     assert [found for comment in comments if (found := harm(comment, ""))] == []

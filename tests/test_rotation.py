@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -243,6 +245,14 @@ def test_what_is_in_the_way_is_left_alone(tmp_path: Path, what: str) -> None:
     assert octets(path)[True] == b"".join(line[1:] for line in TALK[6:] if line[:1] == b"C")
 
 
+def refusing(code: int) -> Callable[..., int]:
+    """Opens nothing."""
+    def refuse(path: str, *_: object) -> int:
+        raise OSError(code, os.strerror(code), path)
+
+    return refuse
+
+
 @pytest.mark.parametrize("how", ["full", "permission"])
 def test_a_disk_that_refuses_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     path = tmp_path / "a.pcapng"
@@ -252,12 +262,7 @@ def test_a_disk_that_refuses_is_tried_again(tmp_path: Path, monkeypatch: pytest.
     say(pair, *TALK[:3])
     moved(path)
     with monkeypatch.context() as patched:
-        if how == "full":
-            patched.setattr("inspector.capture.file.CaptureFile._begin", lambda self, header: (_ for _ in ()).throw(
-                OSError(28, "No space left on device")))
-        else:
-            patched.setattr("inspector.capture.file.open_file", lambda *_: (_ for _ in ()).throw(
-                PermissionError(13, "Permission denied")))
+        patched.setattr("inspector.capture.file.open_file", refusing(errno.ENOSPC if how == "full" else errno.EACCES))
         for line in TALK[3:6]:
             assert not capture.watch()
             say(pair, line)

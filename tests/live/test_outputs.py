@@ -133,6 +133,7 @@ def test_files_that_are_moved_away_are_begun_anew(tmp_path: Path, transport: str
         server.sendall(b"+OK\r\n")
         assert line(client) == b"+OK\r\n"
         for turn in range(1, 3):
+            until(lambda: log.stat().st_size, "lines in the log", 3)
             if how == "folder":
                 shutil.rmtree(place)
             for path in (capture, log) if how != "folder" else ():
