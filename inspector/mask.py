@@ -9,6 +9,9 @@ Knows a session's readers.  Must not know captures.
 
 from __future__ import annotations
 
+from typing import Final
+
+from inspector.echo import COMPARED, Echo
 from inspector.harmless import LOOKED_AT as LINE
 from inspector.harmless import WHOLE, veil
 from inspector.hold import Hold, Letters, Unread, masked_lines, secret_lines
@@ -19,16 +22,31 @@ from inspector.session import Session
 __all__ = ["Mask", "covered", "masked_lines"]
 
 
+ECHOED: Final = 4_096
+"""Octets of a server that nobody reads that may say again what its client has just said."""
+
+
+TAIL: Final = 1_024
+"""Octets of a client that nobody reads in which words are looked for."""
+
+
 class Mask:
     """What is remembered of a flow to mask what its client sends next."""
 
-    __slots__ = ("_chunks", "_hold", "_octets", "_until")
+    __slots__ = ("_chunks", "_due", "_echo", "_heard", "_hold", "_octets", "_tail", "_until")
 
     def __init__(self) -> None:
         self._hold: Hold | None = None
         """What the reader holds."""
         self._chunks: Letters | None = None
         """BDAT chunks of which no segment was missed."""
+        self._echo = Echo()
+        self._tail = b""
+        """What the client has said last that nobody has read."""
+        self._heard = b""
+        """What the server has said last of which the same is true."""
+        self._due = 0
+        """Octets of a server that nobody reads that are still compared with what its client has said last."""
         self._octets: Unread | None = None
         """What is not read."""
         self._until = 0
@@ -52,13 +70,56 @@ class Mask:
         self._hold = None
         return shown
 
+    def heard(self, session: Session, data: bytes) -> bytes:
+        """The segment that the server's reader took last, without what comes back of the client's secrets."""
+        reader = session.server
+        begin = reader.position - len(data)
+        shown = data
+        for (offset, line, size), _ in session.echo.covers if session.echo is not None else ():
+            shown = _laid(shown, offset - begin, line)
+            shown = _hidden(shown, offset + len(line) - begin, offset + size - begin)
+        if reader.step is Reader.opaque:
+            return self.unread(shown)
+        if half_read := bytes(reader.buffer[:LINE]) or reader.long_head[:LINE]:
+            shown = _laid(shown, reader.offset - begin, session.heard(half_read, len(half_read), True))
+        return shown
+
+    def said(self, data: bytes) -> None:
+        """The client has said what nobody has read."""
+        self._tail = (self._tail + data)[-TAIL:]
+        self._echo = Echo()
+        self._echo.remember(self._tail, 0)
+        self._due = ECHOED
+
+    def unread(self, data: bytes) -> bytes:
+        """Octets of a server that nobody has read, without what comes back of what its client has said last."""
+        size = min(len(data), self._due)
+        self._due -= size
+        if not size:
+            return data
+        before, joined = len(self._heard), self._heard + data[:size]
+        self._heard = joined[-COMPARED:]
+        return self._echo.without(joined)[before:] + data[size:]
+
+    def leaving(self, session: Session, data: bytes) -> bytes:
+        """The same of what leaves: whole lines, and others than those that came."""
+        for (_, line, _), raw in session.echo.covers if session.echo is not None else ():
+            data = data.replace(raw, line)
+        rest = data.rfind(b"\n") + 1
+        if rest < len(data) and not session.server.in_body:
+            data = data[:rest] + session.heard(data[rest:], len(data) - rest, True)
+        return data
+
     def _unread(self, session: Session, shown: bytes, at: int) -> bytes:
         """The same, what is not read covered, from `at` on."""
         reader = session.client
         unread, begin = self._octets, reader.position - len(shown) + at
         if unread is None:
             unread = self._octets = Unread(LOOKED_AT if reader.offset == session.headed else 0)
-            unread.feed(reader.unread[:begin - reader.offset])
+            before = reader.unread[:begin - reader.offset]
+            unread.feed(before)
+            self._tail = before or self._tail
+        self.said(shown[at:])
         return shown[:at] + unread.feed(shown[at:])
 
     def _held(self, session: Session, shown: bytes) -> bytes:

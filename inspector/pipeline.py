@@ -463,7 +463,7 @@ class Inspector:
             return
         else:
             session.time = time
-            session.hidden.clear()
+            session.forget_covers()
             try:
                 (session.client if client else session.server).feed(data)
             except BaseException as error:
@@ -655,10 +655,20 @@ class Inspector:
         self._pipeline.observer.flow_closed(self.flow, reason)
         session.release()
 
+    def heard(self, data: bytes, leaves: bool = False) -> bytes:
+        """The server's segment just fed, or what leaves of it, without what comes back of the client's secrets."""
+        session = self.session
+        if session is None:
+            return self._mask.unread(data)
+        if session.echo is None and session.server.step is not Reader.opaque:
+            return data
+        return self._mask.leaving(session, data) if leaves else self._mask.heard(session, data)
+
     def masked(self, data: bytes) -> bytes:
         """The client's segment just fed, with its secrets masked at equal length."""
         session, arrival = self.session, self._arrival
         if session is None or (arrival is not None and arrival.waiting):
+            self._mask.said(data)
             return arrival.masked(len(data)) if arrival is not None else data
         reader = session.client
         if (session.hidden or reader.buffer or reader.held_size or session.chunked or reader.step is Reader.long_line
@@ -729,7 +739,7 @@ class Inspector:
         """Gives the session what it can read by now."""
         session, wrapping = self.session, arrival.wrapping
         assert session is not None
-        session.hidden.clear()
+        session.forget_covers()
         for client, data, time, head in arrival.pieces():
             if head and wrapping is not None and wrapping.server:
                 self.behind = wrapping.host

@@ -293,10 +293,11 @@ class Reader:
         line = data[position:end] if position or end != len(data) else data
         if size > limit:
             line = line[:limit]
+        session = self.session
         if self.client:
-            self.session.client_line(line, size)
+            session.client_line(line, size)
         else:
-            self.session.server_line(line, size)
+            session.server_line(line if session.echo is None else session.heard(line, size), size)
         return end
 
     def spoken_into(self) -> None:
@@ -340,10 +341,11 @@ class Reader:
         self._head, self._long = b"", 0
         self.step = Reader.line
         self.offset += size
+        session = self.session
         if self.client:
-            self.session.client_line(head, size)
+            session.client_line(head, size)
         else:
-            self.session.server_line(head, size)
+            session.server_line(head if session.echo is None else session.heard(head, size), size)
 
     # Contents
 

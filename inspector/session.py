@@ -16,6 +16,8 @@ from mypy_extensions import mypyc_attr
 
 from inspector import wary
 from inspector.anomaly import CATALOGUE, Anomaly
+from inspector.echo import Echo
+from inspector.harmless import line_end
 from inspector.hold import LINES, Cover, cover_of
 from inspector.machine import Machine
 from inspector.offers import Offers, differing, in_the_clear, weak
@@ -140,7 +142,8 @@ class Veil:
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_approved", "_cut", "_early", "_found", "_veil", "authenticated", "chunked", "client", "doubtful", "flow",
+    __slots__ = ("_approved", "_cut", "_early", "_found", "_veil", "authenticated", "chunked", "client", "doubtful", "echo",
+                 "flow",
                  "gate", "headed", "hidden", "instead", "joined", "lacking", "limits", "machine", "message", "number",
                  "observer", "offers", "opening", "pending", "recorded", "seen", "server", "sink", "starttls", "taint",
                  "time", "tls", "transaction", "unveiled", "user")
@@ -175,6 +178,7 @@ class Session:
         """Where the verdicts of judges take effect; None offline, and when nobody judges."""
         self.seen: list[PDU] | None = None
         """Where PDUs are collected for the capture, or None."""
+        self.echo: Echo | None = None
         self.hidden: list[Cover] = []
         """What stands in the place of lines with secrets of the client's in the segment in hand, while PDUs are collected."""
         self.recorded: dict[int, bytes] = {}
@@ -375,6 +379,11 @@ class Session:
         reader = self.client if client else self.server
         pdu = PDU(number, C2S if client else S2C, kind, phase, verb, status, raw, size, reader.offset - size, self.time,
                   client_state, transaction, secret, command, details, note)
+        if client:
+            if secret is not None:
+                self.remember(raw, secret[0])
+        elif self.echo is not None and self.echo.said:
+            self._exact(pdu, self.echo)
         if reader.said and reader.says(pdu.offset, reader.offset):
             pdu.origin = MAILSPY
             return pdu
@@ -385,6 +394,42 @@ class Session:
         if self.recorded and client:
             self.instead = self.recorded.pop(number, None)
         return pdu
+
+    def forget_covers(self) -> None:
+        """The next segment comes."""
+        if self.hidden:
+            self.hidden.clear()
+        if self.echo is not None:
+            self.echo.covers.clear()
+
+    def remember(self, octets: bytes, first: int) -> None:
+        """What a client has said is secret, from there on: where its server says it again, it is masked."""
+        if self.echo is None:
+            self.echo = Echo()
+        self.echo.remember(octets, first)
+
+    def heard(self, line: bytes, size: int, partial: bool = False) -> bytes:
+        """A line of the server's without what comes back of the client's secrets."""
+        echo, starttls, pending = self.echo, self.starttls, self.pending
+        listing = starttls is not None and bool(pending) and pending[0].verb in starttls.lists and line[:1] in (b"2", b"+")
+        if echo is None or listing:
+            return line
+        shown = echo.veiled(line)
+        if shown is not line and not partial:
+            echo.said.append((shown, line))
+            if self.seen is not None:
+                echo.covers.append((Cover(self.server.offset - size, shown, size), line))
+        return shown
+
+    def _exact(self, pdu: PDU, echo: Echo) -> None:
+        """A reply was read as it is shown; its octets are those that came."""
+        pdu.note, shown = pdu.text, pdu.raw
+        for line, said in echo.said:
+            pdu.raw = pdu.raw.replace(line, said, 1)
+        echo.said.clear()
+        if pdu.raw != shown:
+            first = next(place for place, octet in enumerate(shown) if octet != pdu.raw[place])
+            pdu.secret = (first, line_end(shown))
 
     def _judged(self, pdu: PDU, judge: Callable[[PDU | Message, Session], Verdict | None]) -> None:
         verdict = judge(pdu, self)
@@ -619,6 +664,8 @@ class Session:
 
     def partial_line(self, reader: Reader, rest: bytes) -> None:
         """A line without its end, at the end of the stream."""
+        if not reader.client:
+            rest = self.heard(rest, len(rest))
         kind = Kind.COMMAND if reader.client else Kind.REPLY
         self.emit(reader.client, kind, self.phase, "", "", rest, len(rest), self.client_state, 0,
                   self.partial_secret(rest) if reader.client else None)

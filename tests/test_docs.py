@@ -119,7 +119,7 @@ LAYERS = (
     ("segment", "formats"),
     ("framing", "doubt", "readings", "machine", "verdict", "options", "hookspecs", "offers", "starttls", "keylog",
      "unsealing", "wrapping", "fault", "timing"),
-    ("hold", "harmless"),
+    ("echo", "hold", "harmless"),
     ("pdu", "anomaly", "limits", "text", "errors", "interrupt", "reasons", "place"),
 )
 """What the page on architecture says, from the top down."""

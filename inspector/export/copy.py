@@ -48,7 +48,7 @@ class Copy:
     def segment(self, inspector: Inspector, client: bool, data: bytes, time: int) -> None:
         """A segment was read."""
         if self._wants(inspector.flow):
-            shown = inspector.masked(data) if client and not self._keep_secrets else data
+            shown = data if self._keep_secrets else inspector.masked(data) if client else inspector.heard(data)
             self._writer.segment(inspector.flow, C2S if client else S2C, shown, time, inspector.comments())
 
     def gap(self, flow: Flow, client: bool, size: int) -> None:

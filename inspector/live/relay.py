@@ -141,7 +141,8 @@ class Relay:
     def _got(self, data: bytes, time: int, comments: Sequence[str] = ()) -> None:
         """The client gets those octets next."""
         if self._capture is not None and data:
-            self._capture.segment(self.inspector.flow, S2C, data, time, comments)
+            saved = data if self._keep_secrets else self.inspector.heard(data, leaves=True)
+            self._capture.segment(self.inspector.flow, S2C, saved, time, comments)
 
     # What links tell
 
@@ -152,7 +153,7 @@ class Relay:
         inspector.feed(client, data, time)
         capture = self._capture
         if capture is not None:
-            saved = inspector.masked(data) if client and not self._keep_secrets else data
+            saved = data if self._keep_secrets else inspector.masked(data) if client else inspector.heard(data)
             capture.segment(inspector.flow, C2S if client else S2C, saved, time, inspector.comments())
         self._pass_on(client, data)
 
@@ -500,7 +501,8 @@ class GatedRelay(Relay):
         if not rest:
             return
         if self._capture is not None and not client:
-            self._capture.segment(self.inspector.flow, S2C, rest, now())
+            shown = rest if self._keep_secrets else self.inspector.heard(rest, leaves=True)
+            self._capture.segment(self.inspector.flow, S2C, shown, now())
         self._pass_on(client, rest)
 
     def end_from_server(self) -> None:

@@ -1,0 +1,157 @@
+"""Secrets that come back: what a client has said that was masked, found again in what its server says.
+
+Rules.  The last few secrets are known, as they were said, in base64, and what they are in base64 themselves.  Of a line in which
+one comes back, all is masked from its third octet on: whether an octet is shown depends on those before it in the line, so that
+a line looks the same in whatever pieces it came.
+
+Knows octets.  Must not know sessions, nor what a reply means.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections import deque
+from typing import Final
+
+from inspector.harmless import ARGUMENTS, LOOKED_AT, MECHANISMS, WHOLE, line_end
+from inspector.hold import Cover
+
+KEPT: Final = 16
+"""Lines with secrets that are remembered."""
+WORDS: Final = 16
+"""Words of each, the last."""
+LEAST: Final = 3
+"""Octets of a secret that is looked for; as many stand before the masks, less one."""
+LONG: Final = 5
+"""The same where it may stand in the middle of a word."""
+COMPARED: Final = 64
+"""Octets of a secret that are compared in what nobody reads."""
+CLEAN: Final = 64
+"""Lines that are known to hold none."""
+
+_WORD: Final = re.compile(rb"[^\x00-\x20\"'<>(){},;]+")
+_ENCODED: Final = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")
+_COVERED: Final = re.compile(rb"[*x]*")
+_PIECES: Final = re.compile(rb"[^\x00-\x20=]{3,}")
+_HARMLESS: Final = frozenset(ARGUMENTS) | {word.encode() for word in MECHANISMS}
+
+
+class Echo:
+    """The secrets of one flow."""
+
+    __slots__ = ("_clean", "_heads", "_lines", "_whole", "covers", "said")
+
+    def __init__(self) -> None:
+        self._lines: deque[tuple[bytes, int]] = deque(maxlen=KEPT)
+        """Lines, and where in them the secret begins."""
+        self._heads: list[tuple[bytes, bool]] | None = None
+        """How what is looked for begins, in small letters; whether only where a word does."""
+        self._clean: set[bytes] = set()
+        self.said: list[tuple[bytes, bytes]] = []
+        """Lines of the reply in hand in which some come back, as they are shown and as they came."""
+        self.covers: list[tuple[Cover, bytes]] = []
+        """The same of the segment in hand, for its capture."""
+        self._whole: list[bytes] | None = None
+        """What is looked for as a whole."""
+
+    def remember(self, line: bytes, first: int) -> None:
+        """A line, or octets that nobody reads, of which what is from `first` on is secret."""
+        self._lines.append((line[:LOOKED_AT], first))
+        self._heads = self._whole = None
+
+    def begins(self, line: bytes, at: int) -> int:
+        """Where what is masked begins in a server's line, from `at` on; -1 where nothing is."""
+        if self._heads is None:
+            self._heads = sorted({head for line, first in self._lines for head in _heads(line, first)})
+            self._clean.clear()
+        elif line in self._clean:
+            return -1
+        heads = self._heads
+        lowered = line[:LOOKED_AT].lower()
+        found = LOOKED_AT if len(line) > LOOKED_AT and heads else len(line)
+        for head, at_word in heads:
+            place = lowered.find(head, at)
+            while at_word and place > 0 and lowered[place - 1:place].isalnum():
+                place = lowered.find(head, place + 1)
+            if place >= 0:
+                found = min(found, place + len(head) - 1)
+        if found < len(line):
+            return found
+        if len(self._clean) < CLEAN:
+            self._clean.add(line)
+        return -1
+
+    def veiled(self, line: bytes) -> bytes:
+        """A server's line, or the beginning of one, with what comes back covered; the line itself where nothing does.
+
+        A reply's code, or status, is never one.
+        """
+        at = 4 if line[:3].isdigit() else 5 if line[:1] in b"+-" and line else 0
+        first = self.begins(line, at)
+        if first < 0:
+            return line
+        end = line_end(line)
+        return line[:first] + line[first:end].translate(WHOLE) + line[end:]
+
+    def without(self, data: bytes) -> bytes:
+        """Octets that nobody reads without the secrets that are whole in them, or that begin at their end."""
+        lowered = data.lower()
+        if self._whole is None:
+            self._whole = self._needles()
+        for secret in self._whole:
+            at = lowered.find(secret)
+            while at >= 0:
+                data = data[:at] + data[at:at + len(secret)].translate(WHOLE) + data[at + len(secret):]
+                at = lowered.find(secret, at + len(secret))
+            size = min(len(secret) - 1, len(data))
+            while size >= LEAST and not lowered.endswith(secret[:size]):
+                size -= 1
+            if size >= LEAST:
+                data = data[:-size] + data[-size:].translate(WHOLE)
+        return data
+
+    def _needles(self) -> list[bytes]:
+        """What is looked for as a whole, in small letters."""
+        found = {form[:COMPARED].lower() for line, first in self._lines for word, _ in _words(line, first)
+                 for form in (word, *_forms(word)) if len(form) > LEAST}
+        return sorted(found)
+
+
+def _words(line: bytes, first: int) -> list[tuple[bytes, int]]:
+    """The words of a secret, and how many octets of each are shown: of the first, perhaps, the beginning."""
+    found: list[tuple[bytes, int]] = []
+    begin = first
+    while begin and line[begin - 1] > 32:
+        begin -= 1
+    for match in _WORD.finditer(line, begin):
+        word = match[0]
+        if len(word) >= LEAST and word.upper() not in _HARMLESS and _COVERED.fullmatch(word) is None:
+            found.append((word, max(0, first - match.start())))
+    return found[-WORDS:]
+
+
+def _forms(word: bytes) -> list[bytes]:
+    """What a word is in base64, and what it is if it is base64 itself: of `PLAIN` (RFC 4616) the password."""
+    forms = [binascii.b2a_base64(word, newline=False).rstrip(b"=")]
+    if len(word) >= 8 and _ENCODED.fullmatch(word) is not None:
+        try:
+            said = binascii.a2b_base64(word + b"=" * (-len(word) % 4))
+        except ValueError:
+            return forms
+        pieces = [said[said.rindex(b"\0") + 1:]] if said.count(b"\0") > 1 else _PIECES.findall(said)
+        forms += [piece for piece in pieces[:WORDS] if len(piece) >= LEAST]
+    return forms
+
+
+def _heads(line: bytes, first: int) -> list[tuple[bytes, bool]]:
+    """How what a line holds of secrets may begin in another."""
+    heads: list[tuple[bytes, bool]] = []
+    for word, shown in _words(line, first):
+        heads.append((word[:max(LEAST, shown + 1)].lower(), True))
+        for form in _forms(word):
+            heads.append((form[:LEAST].lower(), True))
+            heads.append((binascii.b2a_base64(form, newline=False)[:LEAST].lower(), True))
+        heads += [(binascii.b2a_base64(b"\0" * before + word, newline=False)[before + 1:before + 1 + LONG].lower(), False)
+                  for before in (1, 2)]
+    return [head for head in heads if len(head[0]) >= LEAST]
