@@ -33,6 +33,10 @@ PREAUTH: Final = b"* PREAUTH"
 """How an IMAP server greets a client that need not log in (RFC 9051 §7.1.4)."""
 UNSEEN: Final = "TLS from the first octet, passed on unseen; --listen and --upstream with pop3s:// or smtps:// look into it"
 
+LONGEST: Final = 16_384
+"""Octets of a header before the session."""
+LINES: Final = 64
+"""Lines of a client that may tell which protocol it speaks."""
 Piece = tuple[bool, bytes, int]
 """Whether the client has sent them, octets, and when."""
 
@@ -40,21 +44,25 @@ Piece = tuple[bool, bytes, int]
 class Arrival:
     """A flow until it is known what it is."""
 
-    __slots__ = ("_deaf", "_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_spoken", "asked", "client",
-                 "lapsed", "refutable", "scheme", "server", "waiting", "wrapping")
+    __slots__ = ("_came", "_deaf", "_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_scanned", "_spoken",
+                 "asked", "client", "lapsed", "refutable", "scheme", "server", "waiting", "wondered", "wrapping")
 
     def __init__(self, scheme: str, plugins: Sequence[tuple[bytes, str]], most: int) -> None:
         """`scheme`: the protocol that was given; `plugins`: greetings of protocols that nobody else knows; `most`: octets that
         wait."""
         self.scheme = scheme
         self._plugins = plugins
-        self._most = most
+        self._most = min(LONGEST, most)
         self._looked_at = min(LOOKED_AT, most)
         self.client = b""
         self.server = b""
         """The first octets of both sides; without what wraps the session, when that is known."""
         self.waiting: list[Piece] = []
         """What no session has read yet."""
+        self._came = {True: 0, False: 0}
+        """How many octets that is, of the client and of the server."""
+        self._scanned = 0
+        """Up to where the client's lines were looked at, and have told nothing."""
         self.wrapping: Wrapping | None = None
         self._heads: Heads | None = None
         self._opening = True
@@ -62,7 +70,9 @@ class Arrival:
         self._spoken = False
         """The server has spoken first: only a header that is not answered can come."""
         self.asked = False
-        """The judges were asked about what passes unread."""
+        """The judges were asked about what passes unread of the client's."""
+        self.wondered = False
+        """They were asked about half a greeting."""
         self._greeted = False
         """It was asked what is odd about the greeting."""
         self.refutable = False
@@ -79,9 +89,10 @@ class Arrival:
     def take(self, client: bool, data: bytes, time: int) -> None:
         """Octets have come."""
         self.waiting.append((client, data, time))
+        self._came[client] += len(data)
         if self._deaf and not client:
             return
-        most = self._most if self._opening else LOOKED_AT
+        most = self._most if self._opening and (client or begun(self.client)) else LOOKED_AT
         if client:
             if len(self.client) < most:
                 self.client += data
@@ -92,7 +103,9 @@ class Arrival:
 
     def _unwrap(self, client: bool) -> None:
         octets = self.client
-        if not client and not begun(octets):
+        # Half a line may be held back, and then a capture has it later: it decides nothing.
+        line = self.greeting
+        if not client and line and (b"\n" in line or not self.scheme) and not begun(octets):
             # The server does not wait for a header.  Empty lines that came before are no beginning of one.
             self._spoken = True
             self._opening = not octets or bool(octets.strip(b"\r\n"))
@@ -136,13 +149,27 @@ class Arrival:
         line = self.greeting if self._may_speak else b""
         if line:
             return self._by_greeting(line)
-        tells_nothing = NOT_MAIL if len(self.client) >= self._looked_at else ""
-        return commanded(self._shown) or tells_nothing if spoken else ""
+        tells_nothing = NOT_MAIL if len(self.client) >= self._looked_at or self._lines.count(b"\n") >= LINES else ""
+        return self._commanded() or tells_nothing if spoken else ""
 
     @property
     def _shown(self) -> bytes:
         """What the client has said, as far as it is looked at, its secrets masked: a capture, where they are, tells the same."""
         return masked_lines(self.client[:self._looked_at])
+
+    def _commanded(self) -> str:
+        """The protocol that a command of the client's tells, among the lines that were not looked at yet."""
+        begin, end = self._scanned, len(self._lines)
+        if end <= begin:
+            return ""
+        self._scanned = end
+        return commanded(self._shown[begin:end])
+
+    @property
+    def _lines(self) -> bytes:
+        """The whole lines of the client's that are looked at."""
+        octets = self.client[:self._looked_at]
+        return octets[:len(octets) - len(octets.split(b"\n", LINES)[-1])]
 
     def _by_greeting(self, line: bytes) -> str:
         name, scheme = greeted(line), self.scheme
@@ -151,7 +178,7 @@ class Arrival:
         if name == NOT_MAIL:
             name = next((protocol for word, protocol in self._plugins if word and line.startswith(word)), NOT_MAIL)
         self.refutable = name in SMTP_FAMILY
-        return (commanded(self._shown) if self.refutable else "") or name
+        return (self._commanded() if self.refutable else "") or name
 
     def refuted(self) -> bool:
         """Whether the client's first line shows that the greeting was not SMTP's."""
@@ -184,11 +211,12 @@ class Arrival:
 
     def pieces(self) -> list[tuple[bool, bytes, int, bool]]:
         """Takes what a session can read by now, in order: who, octets, when, and whether they are a header."""
-        waiting, self.waiting = self.waiting, []
+        waiting, self.waiting, self._came = self.waiting, [], {True: 0, False: 0}
         found = []
         for client, data, time in waiting:
             if self._opening and (client or not self._may_speak):
                 self.waiting.append((client, data, time))
+                self._came[client] += len(data)
                 continue
             head, rest = self._heads.take(client, data) if self._heads is not None else (b"", data)
             if head:
@@ -213,11 +241,12 @@ class Arrival:
         if self.wrapping is not None:
             head = self.wrapping.client if client else self.wrapping.server
         octets = self.client if client else self.server
-        if not strict:
-            return sum(len(data) for sender, data, _ in self.waiting if sender is client)
+        came = self._came[client]
+        if not strict or not came:
+            return came
         if not client:
-            own = self._may_speak and not self.greeting
-            return head + (0 if own and not self.lapsed else len(octets))
+            answers = self._opening and begun(self.client) and not self._may_speak
+            return came if answers or self.lapsed or (self.greeting and not self.scheme) else head
         end = octets.rfind(b"\n") + 1
         if self._opening and not self.lapsed:
             return passable(octets, self.server)
@@ -230,13 +259,15 @@ class Arrival:
     @property
     def passes(self) -> bool:
         """Whether octets of the client pass that tell nothing: judges are to be asked."""
-        if self._opening:
-            return self.lapsed
-        return self.lapsed or b"\n" in self.client or (bool(self.client) and not may_command(self.client))
+        octets = self.client
+        if self._opening or self.lapsed:
+            return self.lapsed and bool(octets)
+        return b"\n" in octets or (bool(octets) and not may_command(octets))
 
     def masked(self, size: int) -> bytes:
         """The last octets of the client, their secrets masked."""
-        octets = b"".join(data for client, data, _ in self.waiting if client)
+        same = self.wrapping is None and self._came[True] == len(self.client)
+        octets = self.client if same else b"".join(data for client, data, _ in self.waiting if client)
         opening = len(octets) if self._opening and begun(octets) else 0
         head = self.wrapping.client if self.wrapping is not None else opening
         hidden = octets[:head] + masked_lines(octets[head:])

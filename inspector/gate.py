@@ -282,10 +282,15 @@ class FlowGate:
         return bool(session.pending) and session.pending[0].verb in starttls.lists
 
     def rest(self, client: bool) -> bytes:
-        """What a direction still holds when its sender ends, where nobody judges: it leaves as it is."""
-        lane = self._client if client else self._server
+        """What a direction still holds when its sender ends: it leaves as it is, but for a client's where somebody judges.
+
+        Of a server's last words judges are asked, unread.
+        """
+        lane, session = self._client if client else self._server, self.session
         self.over = self.over or not client
-        if self._judged or self._agreed or self.closing is not None:
+        if self._judged and not client and session is not None and lane.held:
+            session.judge_unread(False)
+        if (self._judged and client) or self._agreed or self.closing is not None:
             return b""
         lane.release(lane.base + len(lane.held))
         return lane.take()

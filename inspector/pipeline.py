@@ -702,11 +702,16 @@ class Inspector:
 
     def _ask(self, arrival: Arrival) -> None:
         """What tells nothing passes; judges are asked once before it does."""
-        if self._gate is not None and arrival.passes and not arrival.asked:
+        if self._gate is None:
+            return
+        asking = OpaqueSession(self.flow, self._pipeline.observer, self._pipeline.limits)
+        asking.time, asking.gate = self.time, self._gate
+        if arrival.passes and not arrival.asked:
             arrival.asked = True
-            asking = OpaqueSession(self.flow, self._pipeline.observer, self._pipeline.limits)
-            asking.time, asking.gate = self.time, self._gate
             asking.judge_unread()
+        if arrival.lapsed and arrival.server and not arrival.wondered:
+            arrival.wondered = True
+            asking.judge_unread(False)
 
     def _settle(self, arrival: Arrival, name: str) -> None:
         """It is known what the flow is, or that nobody can read it."""

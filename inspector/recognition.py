@@ -135,6 +135,8 @@ SMTP_FAMILY: Final = ("smtp", "lmtp")
 """They greet alike."""
 _GREETS_SMTP: Final = re.compile(rb"(?:220|421|554)(?:[ -]|\r?\n)")
 _GREETINGS: Final = (b"220", b"421", b"554", b"+OK", b"-ERR", b"* OK", b"* PREAUTH", b"* BYE")
+_LAST: Final = re.compile(rb"^\d\d\d(?!-)[^\n]*\n", re.MULTILINE)
+"""The last line of a reply of several."""
 _FTP: Final = re.compile(rb"(?:USER|PASS|ACCT|FEAT|SYST|OPTS|CLNT|HOST|AUTH (?:TLS|SSL))(?: |\r?\n)", re.IGNORECASE)
 """What a client of FTP (RFC 959, 2228, 2389, 7151) says first, and none of SMTP."""
 _VERBS: Final = (
@@ -147,9 +149,12 @@ _BEFORE: Final = bytes(range(33))
 
 
 def first_line(octets: bytes, plugins: tuple[bytes, ...] = ()) -> bytes:
-    """What a server's first octets tell by: its first line, or all of them where they begin no greeting, `plugins` with those of
-    other protocols; nothing while the line goes on."""
+    """What a server's first octets tell by: its first line, of a reply of several all (RFC 5321 §4.2.1), or all octets where they
+    begin no greeting, `plugins` with those of other protocols; nothing while the line goes on."""
     end = octets.find(b"\n") + 1
+    if end and octets[3:4] == b"-" and octets[:3].isdigit():
+        last = _LAST.search(octets, end)
+        end = last.end() if last is not None else 0
     if end:
         return octets[:end]
     begins = any(octets.startswith(word) or word.startswith(octets) for word in (*_GREETINGS, *plugins))

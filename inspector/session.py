@@ -349,10 +349,11 @@ class Session:
     def doubtful_end(self) -> None:
         """To some server the content that is being read may be over."""
 
-    def judge_unread(self) -> None:
+    def judge_unread(self, client: bool = True) -> None:
         """What comes next is not read, or only guessed: asks the judges, live, before any of it leaves."""
         if self.gate is not None and self.observer.judge is not None:
-            unread = PDU(self.number + 1, C2S, Kind.OPAQUE, self.phase, "", "", b"", 0, self.client.offset, self.time)
+            side, reader = (C2S, self.client) if client else (S2C, self.server)
+            unread = PDU(self.number + 1, side, Kind.OPAQUE, self.phase, "", "", b"", 0, reader.offset, self.time)
             self._judged(unread, self.observer.judge)
             self.instead = None
 

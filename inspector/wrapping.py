@@ -71,7 +71,7 @@ _PRINTABLE: Final = re.compile(rb"[!-~\x80-\xff]*")
 _ADDRESS_SIZES: Final = {1: 4, 4: 16}
 _FAMILIES: Final = {1: 4, 2: 16}
 """PROXY, version 2: the family → octets of an address."""
-LONGEST_CONNECT: Final = 16_384
+LONGEST_CONNECT: Final = 8_192
 """Octets of a CONNECT with its fields."""
 _VERBS: Final = (b"HELO", b"EHLO", b"LHLO", b"MAIL", b"RCPT", b"DATA", b"BDAT", b"SEND", b"SOML", b"SAML", b"XCLIENT",
                  b"XFORWARD", b"AUTH", b"STARTTLS")
