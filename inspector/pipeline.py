@@ -23,7 +23,7 @@ from inspector.machine import Machine, Table
 from inspector.mask import Mask
 from inspector.newcomer import Newcomer
 from inspector.offers import Offers
-from inspector.pdu import C2S, PDU, S2C, Direction, Finding, Flow
+from inspector.pdu import C2S, PDU, S2C, Direction, Finding, Flow, Kind
 from inspector.protocol import Protocol, by_greeting, by_name, by_port
 from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
@@ -90,7 +90,17 @@ class Copier(Interface):
         """Nothing more comes of the flow, whose end nobody has seen."""
 
 
-class OpaqueSession(Session):
+class UnreadSession(Session):
+    """A flow without lines of its own."""
+
+    __slots__ = ()
+
+    def server_line(self, line: bytes, size: int) -> None:
+        """What mailspy says in the server's place when it ends the flow."""
+        self.emit(False, Kind.REPLY, self.phase, "", "", line, size)
+
+
+class OpaqueSession(UnreadSession):
     """A flow that nobody reads: its octets are counted and passed on."""
 
     __slots__ = ()
@@ -100,7 +110,7 @@ class OpaqueSession(Session):
         self.give_up()
 
 
-class VeiledSession(Session):
+class VeiledSession(UnreadSession):
     """A flow that is TLS from its first octet: its records are told."""
 
     __slots__ = ()
