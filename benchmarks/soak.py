@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -64,7 +65,10 @@ def arguments() -> argparse.Namespace:
     add("--seed", type=int, default=12)
     add("--folder", help="where capture and log go (default: the temporary folder)")
     add("--mailspy", default=default_mailspy(), metavar="CMD", help="the command that starts mailspy")
-    return parser.parse_args()
+    found = parser.parse_args()
+    program, *words = shlex.split(found.mailspy)
+    found.mailspy = shlex.join([str(Path(program).absolute()) if "/" in program else program, *words])
+    return found
 
 
 class Files:
@@ -135,22 +139,34 @@ def listening(errors: Path, proxy: subprocess.Popen[bytes]) -> bool:
 
 
 def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Runs it; returns what was counted."""
+    """Runs it, and ends whatever it has started; returns what was counted."""
+    with ExitStack() as started:
+        return played(options, folder, started)
+
+
+def ended(started: ExitStack, process: subprocess.Popen[Any]) -> subprocess.Popen[Any]:
+    """The same process, ended with the run."""
+    started.callback(process.kill)
+    return process
+
+
+def played(options: argparse.Namespace, folder: Path, started: ExitStack) -> dict[str, Any]:
+    """The run itself."""
     ports = list(free_ports(6))
     (folder / "judge.py").write_text(JUDGE)
     files, errors = Files(folder), folder / "stderr.txt"
     subprocess.run([*shlex.split(options.mailspy), "ca", "create", "--ca-dir", str(folder / "ca")], check=True,
                    capture_output=True)
     shared = [str(options.seed), str(folder), *map(str, ports)]
-    servers = subprocess.Popen([sys.executable, PEERS, "serve", *shared], stdout=subprocess.PIPE, text=True)
+    servers = ended(started, subprocess.Popen([sys.executable, PEERS, "serve", *shared], stdout=subprocess.PIPE, text=True))
     assert servers.stdout is not None
     servers.stdout.readline()
     with errors.open("wb") as said, (folder / "stdout.txt").open("wb") as out:
-        proxy = process.start(command(options, ports, folder, files), folder, out, said)
+        proxy = ended(started, process.start(command(options, ports, folder, files), folder, out, said))
     if not listening(errors, proxy):
         return {"faults": [f"mailspy did not start: {errors.read_text()}"]}
-    clients = subprocess.Popen([sys.executable, PEERS, "drive", *shared, str(options.minutes * 60), str(options.clients),
-                                str(options.tls)], stdout=subprocess.PIPE, text=True)
+    clients = ended(started, subprocess.Popen([sys.executable, PEERS, "drive", *shared, str(options.minutes * 60),
+                                               str(options.clients), str(options.tls)], stdout=subprocess.PIPE, text=True))
     begun = time.monotonic()
     memory = watched(proxy, clients, files, options, begun)
     driven = json.loads(clients.communicate()[0] or '{"faults": ["the clients have failed"]}')
