@@ -19,7 +19,7 @@ CR: Final = 13
 
 DOTS_LOOKED_AT: Final = 32
 """Dots in one segment that are looked at one by one; in a text full of dots the two-octet search is faster from there on."""
-JOINED: Final = 1_024
+JOINED: Final = 256
 """Octets of a segment that are joined to those held back before it: not all, for a segment may hold thousands of contents."""
 
 
