@@ -123,6 +123,11 @@ class Arrival:
             self.client, self.server = self.client[found.client:], self.server[found.server:]
 
     @property
+    def in_header(self) -> bool:
+        """Whether what the client has said so far is the beginning of a header, whose words the server may repeat."""
+        return self._opening and begun(self.client)
+
+    @property
     def over(self) -> bool:
         """Whether nothing more is to be learnt, once there is a session."""
         return not (self._opening or self.refutable or self._greeting_due)

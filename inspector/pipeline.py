@@ -678,7 +678,8 @@ class Inspector:
         """The client's segment just fed, with its secrets masked at equal length."""
         session, arrival = self.session, self._arrival
         if session is None or (arrival is not None and arrival.waiting):
-            self._mask.said(data)
+            if arrival is None or not arrival.in_header:
+                self._mask.said(data)
             return arrival.masked(len(data)) if arrival is not None else data
         reader = session.client
         if (session.hidden or reader.buffer or reader.held_size or session.chunked or reader.step is Reader.long_line
