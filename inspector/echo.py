@@ -40,14 +40,15 @@ _HARMLESS: Final = frozenset(ARGUMENTS) | {word.encode() for word in MECHANISMS}
 class Echo:
     """The secrets of one flow."""
 
-    __slots__ = ("_clean", "_heads", "_lines", "_whole", "covers", "said")
+    __slots__ = ("_heads", "_lines", "_whole", "clean", "covers", "said")
 
     def __init__(self) -> None:
         self._lines: deque[tuple[bytes, int]] = deque(maxlen=KEPT)
         """Lines, and where in them the secret begins."""
         self._heads: list[tuple[bytes, bool]] | None = None
         """How what is looked for begins, in small letters; whether only where a word does."""
-        self._clean: set[bytes] = set()
+        self.clean: set[bytes] = set()
+        """Server's lines in which none comes back: nearly all."""
         self.said: list[tuple[bytes, bytes]] = []
         """Lines of the reply in hand in which some come back, as they are shown and as they came."""
         self.covers: list[tuple[Cover, bytes]] = []
@@ -59,14 +60,12 @@ class Echo:
         """A line, or octets that nobody reads, of which what is from `first` on is secret."""
         self._lines.append((line[:LOOKED_AT], first))
         self._heads = self._whole = None
+        self.clean.clear()
 
     def begins(self, line: bytes, at: int) -> int:
         """Where what is masked begins in a server's line, from `at` on; -1 where nothing is."""
         if self._heads is None:
             self._heads = sorted({head for line, first in self._lines for head in _heads(line, first)})
-            self._clean.clear()
-        elif line in self._clean:
-            return -1
         heads = self._heads
         lowered = line[:LOOKED_AT].lower()
         found = LOOKED_AT if len(line) > LOOKED_AT and heads else len(line)
@@ -78,8 +77,8 @@ class Echo:
                 found = min(found, place + len(head) - 1)
         if found < len(line):
             return found
-        if len(self._clean) < CLEAN:
-            self._clean.add(line)
+        if len(self.clean) < CLEAN:
+            self.clean.add(line)
         return -1
 
     def veiled(self, line: bytes) -> bytes:

@@ -297,7 +297,7 @@ class Reader:
         if self.client:
             session.client_line(line, size)
         else:
-            session.server_line(line if session.echo is None else session.heard(line, size), size)
+            session.server_line(line if session.echo is None or line in session.echo.clean else session.heard(line, size), size)
         return end
 
     def spoken_into(self) -> None:
