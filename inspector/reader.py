@@ -146,8 +146,8 @@ class Reader:
         if self.position <= left:
             return
         self.buffer = b""
-        if self.step is Reader.long_line:
-            self._head, self._long, self.step = b"", 0, Reader.line
+        if self.step is Reader.long_line or self.step is Reader.clear_rest:
+            self._head, self._long, self.step = b"", 0, Reader.line if self.step is Reader.long_line else Reader.record
         elif self.step is Reader.content and self._content is not None:
             ended = self._content.rest().partition(b".")[0] if left > self.offset else b""
             self._long = left - self.offset
@@ -183,7 +183,7 @@ class Reader:
 
         Of a line, however long, nothing leaves before its end.
         """
-        if self.step is Reader.long_line:
+        if self.step is Reader.long_line or self.step is Reader.clear_rest:
             return self.offset
         rest = self._content.rest() if self.step is Reader.content and self._content is not None else b""
         dot = rest.find(b".")
@@ -197,7 +197,7 @@ class Reader:
     @property
     def long_head(self) -> bytes:
         """The head of the over-long line that is being read, or nothing."""
-        return bytes(self._head) if self.step is Reader.long_line else b""
+        return bytes(self._head) if self.step is Reader.long_line or self.step is Reader.clear_rest else b""
 
     @property
     def half_read(self) -> bytes:
@@ -485,7 +485,7 @@ class Reader:
         elif self.step is Reader.record_rest and size < self._left:
             self._left -= size
             self._long += size
-        elif self.step in (Reader.record, Reader.record_rest, Reader.opaque):
+        elif self.step in (Reader.record, Reader.record_rest, Reader.clear_rest, Reader.opaque):
             self._long += size
             self.step = Reader.opaque
         else:
@@ -577,14 +577,30 @@ class Reader:
 
     def _clear_line(self, data: bytes, position: int) -> int:
         end = data.find(b"\n", position) + 1
+        limit = self.session.limits.line
         if not end:
-            if len(data) - position <= self.session.limits.line:
+            if len(data) - position <= limit:
                 return LINE_NEEDED
-            self.step = Reader.line if self.session.uncovered else Reader.opaque
+            if self.session.uncovered:
+                self.step = Reader.line
+                return position
+            self._head, self._long = data[position:position + limit], len(data) - position
+            self.step = Reader.clear_rest
+            return len(data)
+        size = end - position
+        if self.client and size <= limit and self.session.clear_again(data[position:end]):
             return position
-        if self.client and self.session.clear_again(data[position:end]):
-            return position
-        self._head, self._long = data[position:end], end - position
+        self._head, self._long = data[position:min(end, position + limit)], size
+        self._emit_opaque(False)
+        return end
+
+    def clear_rest(self, data: bytes, position: int) -> int:
+        """The rest of a line of clear text, longer than what is kept of it, where a record was due."""
+        end = data.find(b"\n", position) + 1
+        self._long += (end or len(data)) - position
+        if not end:
+            return len(data)
+        self.step = Reader.record
         self._emit_opaque(False)
         return end
 
@@ -622,6 +638,8 @@ class Reader:
 
     def finish(self) -> None:
         """The direction is over: whatever is half read becomes a PDU of its own, marked as cut short."""
+        if self.step is Reader.clear_rest:
+            self.step = Reader.record
         step, rest = self.step, bytes(self.buffer)
         self.paused = False
         self.buffer = b""
