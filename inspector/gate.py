@@ -244,7 +244,7 @@ class FlowGate:
         self._answers.clear()
         if session is None:
             return b"", SILENT, closing.farewell
-        end = self._limit(session, False)
+        end = max(lane.base, self._limit(session, False))
         session.withdraw(end)
         withheld = min(WITHHELD, end - lane.base) if self._withholding else 0
         lane.release(end - withheld)

@@ -29,7 +29,7 @@ from inspector.protocols.pop3 import POP3
 from inspector.protocols.smtp import LMTP, SMTP
 from inspector.reader import Reader
 from inspector.reasons import CLIENT_CLOSED, CLIENT_RESET, OBSERVATION_ENDED, SERVER_CLOSED, SERVER_RESET, TLS_FAILED
-from inspector.recognition import CLEAR_PORTS, NOT_MAIL, SMTP_FAMILY, TLS, TLS_PORTS, foreign
+from inspector.recognition import CLEAR_PORTS, LOOKED_AT, NOT_MAIL, SMTP_FAMILY, TLS, TLS_PORTS, foreign
 from inspector.run import Run, calm
 from inspector.segment import SILENT, Event, Forgotten, Gap, Noted, Opened, Remark, Reset, Secrets, Segment, Words
 from inspector.session import Observer, Session
@@ -365,7 +365,8 @@ def left_out(count: int) -> str:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_arrival", "_deaf", "_ended", "_ending", "_gate", "_given_up", "_mask", "_pipeline", "_run", "_unsealing",
+    __slots__ = ("_arrival", "_deaf", "_ended", "_ending", "_gate", "_given_up", "_heard", "_mask", "_pipeline", "_run",
+                 "_unsealing",
                  "behind", "flow", "own", "seen", "session", "time", "turn")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
@@ -383,6 +384,8 @@ class Inspector:
         self._run: Run | None = None
         """Segments of a body that wait to be read together."""
         self._gate: FlowGate | None = None
+        self._heard = b""
+        """The server's first octets, where its words pass a gate."""
         self._unsealing: Unsealing | None = None
         """What opens the records of TLS, where there are keys."""
         self._given_up = False
@@ -421,7 +424,7 @@ class Inspector:
         """mailspy tells the client so in the server's place; what that has half said is never finished."""
         self.time = time
         self.forget_comments()
-        heard = self._arrival.server if self._arrival is not None else None
+        heard = self.heard(0)
         session = self.session or self._arrived()
         session.time = time
         session.hidden.clear()
@@ -434,10 +437,12 @@ class Inspector:
             self._degrade(error)
         return Words(((begin, begin + len(raw)),), heard=heard, closing=True)
 
-    @property
-    def arriving(self) -> Arrival | None:
-        """What is known of the flow, while it may not be known yet what it is."""
-        return self._arrival
+    def heard(self, begin: int) -> bytes | None:
+        """The server's first octets, where it may be by them that the protocol is told to whoever has not got them: mailspy's own
+        words begin at that octet of what the client gets."""
+        if self._arrival is not None:
+            return self._arrival.server[:LOOKED_AT]
+        return self._heard if begin < LOOKED_AT else None
 
     def arrive(self) -> Session:
         """What the flow is is told now, if it is not known yet."""
@@ -769,6 +774,8 @@ class Inspector:
                 self._degrade(error)
 
     def _leave_arrival(self) -> None:
+        if self._arrival is not None and self._gate is not None:
+            self._heard = self._arrival.server[:LOOKED_AT]
         self._arrival = None
         if self._gate is not None:
             self._gate.arrival = None

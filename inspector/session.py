@@ -648,8 +648,8 @@ class Session:
         raise NotImplementedError
 
     def server_line(self, line: bytes, size: int) -> None:
-        """A line from the server."""
-        raise NotImplementedError
+        """A line from the server; where nobody reads what the server says, it is mailspy's own."""
+        self.emit(False, Kind.OPAQUE, self.phase, "", "", line, size)
 
     def body_end(self, reader: Reader, head: bytes, size: int, ambiguous: bool) -> None:
         """A body is over, or cut short."""

@@ -307,7 +307,7 @@ class GatedRelay(Relay):
             return
         if gate.closed and not client:
             return
-        time, before, arriving = now(), inspector.time, inspector.arriving
+        time, before = now(), inspector.time
         gate.came(client, data)
         inspector.feed(client, data, time)
         hello = gate.take_hello() if client else b""
@@ -316,7 +316,7 @@ class GatedRelay(Relay):
         to_server, to_client = gate.leaves(True), gate.leaves(False)
         words = gate.words(self._keep_secrets)
         if words.said:
-            words = words._replace(heard=arriving.server if arriving is not None else None)
+            words = words._replace(heard=inspector.heard(words.said[0][0]))
         self._record_words(words, time)
         if client and self._capture is not None and len(hello) < len(data):
             said = data[:-len(hello)] if hello else data
@@ -328,17 +328,18 @@ class GatedRelay(Relay):
         if to_client:
             self._pass_on(False, to_client)
         if gate.closing is not None and not gate.closed:
-            self._end_by(gate, arriving.server if arriving is not None else None, time)
+            self._end_by(gate, time)
         elif not to_client and words is SILENT and (not client or len(hello) == len(data)):
             inspector.time = before  # nothing has crossed yet
         if gate.closed or gate.agreed:
             self._flush()
         self._go_on(gate)
 
-    def _end_by(self, gate: FlowGate, heard: bytes | None, time: int) -> None:
+    def _end_by(self, gate: FlowGate, time: int) -> None:
         """A judge has ended the flow: what left before, then mailspy's last words."""
         inspector = self.inspector
         inspector.forget_comments()
+        heard = inspector.heard(0)
         inspector.arrive()
         left, words, farewell = gate.end()
         words = words._replace(heard=heard)
