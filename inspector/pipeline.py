@@ -424,7 +424,7 @@ class Inspector:
         """mailspy tells the client so in the server's place; what that has half said is never finished."""
         self.time = time
         self.forget_comments()
-        heard = self.heard(0)
+        heard = self.told_by(0)
         session = self.session or self._arrived()
         session.time = time
         session.hidden.clear()
@@ -437,7 +437,7 @@ class Inspector:
             self._degrade(error)
         return Words(((begin, begin + len(raw)),), heard=heard, closing=True)
 
-    def heard(self, begin: int) -> bytes | None:
+    def told_by(self, begin: int) -> bytes | None:
         """The server's first octets, where it may be by them that the protocol is told to whoever has not got them: mailspy's own
         words begin at that octet of what the client gets."""
         if self._arrival is not None:

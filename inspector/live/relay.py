@@ -316,7 +316,7 @@ class GatedRelay(Relay):
         to_server, to_client = gate.leaves(True), gate.leaves(False)
         words = gate.words(self._keep_secrets)
         if words.said:
-            words = words._replace(heard=inspector.heard(words.said[0][0]))
+            words = words._replace(heard=inspector.told_by(words.said[0][0]))
         self._record_words(words, time)
         if client and self._capture is not None and len(hello) < len(data):
             said = data[:-len(hello)] if hello else data
@@ -339,7 +339,7 @@ class GatedRelay(Relay):
         """A judge has ended the flow: what left before, then mailspy's last words."""
         inspector = self.inspector
         inspector.forget_comments()
-        heard = inspector.heard(0)
+        heard = inspector.told_by(0)
         inspector.arrive()
         left, words, farewell = gate.end()
         words = words._replace(heard=heard)
