@@ -151,7 +151,7 @@ def test_a_server_that_cannot_be_reached(tmp_path: Path) -> None:
     client = FakeLink()
     flow = Flow(1, Address("127.0.0.1", 40001), Address("127.0.0.1", 25), 1_790_000_000_000_000, "smtp")
     relay = Relay(pipeline.open(flow), client, None, capture, False, lambda relay: None)
-    relay.refuse(b"421 4.3.0 no server\r\n")
+    relay.refuse(b"421 4.3.0 no server\r\n", "server unreachable")
     relay.stop()
     capture.close()
     assert client.sent == b"421 4.3.0 no server\r\n"
