@@ -77,7 +77,7 @@ _COMMANDS: Final = (
 AUTH_LIST: Final = _command("AUTH LIST", _NONE, "RFC 1734 §2", Multiline.ALWAYS)
 """AUTH without a mechanism, by which old clients ask for the list of mechanisms."""
 
-COMMANDS: Final = {spelling: entry for entry in _COMMANDS
+COMMANDS: Final[dict[bytes, Command]] = {spelling: entry for entry in _COMMANDS
                    for spelling in (entry.verb.encode(), entry.verb.lower().encode())}
 """By command word, in capitals and in small letters; other mixtures are looked up by `find`."""
 

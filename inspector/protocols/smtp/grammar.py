@@ -69,7 +69,7 @@ _COMMANDS: Final = (
     _command("XFORWARD", rb".+", "Postfix XFORWARD"),
 )
 
-COMMANDS: Final = {spelling: entry for entry in _COMMANDS
+COMMANDS: Final[dict[bytes, Command]] = {spelling: entry for entry in _COMMANDS
                    for spelling in (entry.verb.encode(), entry.verb.lower().encode())}
 """By command word, in capitals and in small letters; other mixtures are looked up by `find`."""
 
