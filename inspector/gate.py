@@ -454,6 +454,10 @@ class FlowGate:
             "capability": starttls.verb, "offered": offered, "command": pdu.verb}))
         return edited
 
+    def left(self, position: int) -> bool:
+        """Whether the client has got what the server has said up to there: else it does not answer that."""
+        return self._server.base >= position
+
     def suspends(self, pdu: PDU) -> bool:
         """A reply says that TLS begins.  Where that is ours to begin, it waits, and nothing leaves any more."""
         if self._agreed or not self.policy.seen:

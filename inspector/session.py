@@ -96,6 +96,9 @@ class Gate(Protocol):
     def edited(self, pdu: PDU) -> bytes | None:
         """What leaves in the place of a list of what the server can do, if anything."""
 
+    def left(self, position: int) -> bool:
+        """Whether the client has got what the server has said up to there."""
+
     def suspends(self, pdu: PDU) -> bool:
         """A reply says that TLS begins: whether it waits until it is known that there will be TLS."""
 
@@ -274,7 +277,7 @@ class Session:
 
     def spoke(self) -> None:
         """The client sends something: if the one reply that it waits for has no end yet, the client does without."""
-        if self.server.buffer and len(self.pending) == 1:
+        if self.server.buffer and len(self.pending) == 1 and (self.gate is None or self.gate.left(self.server.position)):
             self.server.spoken_into()
 
     def begins(self, client: bool, line: bytes) -> bool:
