@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from inspector.mask import masked_lines
+from inspector.hold import masked_lines, unread_lines
 from inspector.pdu import stars
 from inspector.recognition import (
     LOOKED_AT,
@@ -44,8 +44,9 @@ Piece = tuple[bool, bytes, int]
 class Arrival:
     """A flow until it is known what it is."""
 
-    __slots__ = ("_came", "_deaf", "_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_scanned", "_spoken",
-                 "asked", "client", "lapsed", "refutable", "scheme", "server", "waiting", "wondered", "wrapping")
+    __slots__ = ("_came", "_deaf", "_ends", "_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_scan",
+                 "_scanned", "_spoken", "_whole", "asked", "client", "lapsed", "refutable", "scheme", "server", "waiting",
+                 "wondered", "wrapping")
 
     def __init__(self, scheme: str, plugins: Sequence[tuple[bytes, str]], most: int) -> None:
         """`scheme`: the protocol that was given; `plugins`: greetings of protocols that nobody else knows; `most`: octets that
@@ -63,6 +64,10 @@ class Arrival:
         """How many octets that is, of the client and of the server."""
         self._scanned = 0
         """Up to where the client's lines were looked at, and have told nothing."""
+        self._scan = unread_lines()
+        """Covers their secrets first."""
+        self._ends = self._whole = 0
+        """How many of its lines are whole, of those that are looked at, and where the last of them ends."""
         self.wrapping: Wrapping | None = None
         self._heads: Heads | None = None
         self._opening = True
@@ -94,8 +99,9 @@ class Arrival:
             return
         most = self._most if self._opening and (client or begun(self.client)) else LOOKED_AT
         if client:
-            if len(self.client) < most:
+            if (before := len(self.client)) < most:
                 self.client += data
+                self._see_lines(before)
         elif len(self.server) < most:
             self.server += data
         if self._opening:
@@ -121,6 +127,8 @@ class Arrival:
         if isinstance(found, Wrapping):
             self.wrapping, self._heads = found, Heads(found)
             self.client, self.server = self.client[found.client:], self.server[found.server:]
+            self._ends = self._whole = 0
+            self._see_lines(0)
 
     @property
     def in_header(self) -> bool:
@@ -154,27 +162,28 @@ class Arrival:
         line = self.greeting if self._may_speak else b""
         if line:
             return self._by_greeting(line)
-        tells_nothing = NOT_MAIL if len(self.client) >= self._looked_at or self._lines.count(b"\n") >= LINES else ""
+        tells_nothing = NOT_MAIL if len(self.client) >= self._looked_at or self._ends >= LINES else ""
         return self._commanded() or tells_nothing if spoken else ""
 
     @property
     def _shown(self) -> bytes:
-        """What the client has said, as far as it is looked at, its secrets masked: a capture, where they are, tells the same."""
-        return masked_lines(self.client[:self._looked_at])
+        """The client's first line, as far as it is looked at, its secrets masked: a capture, where they are, tells the same."""
+        octets = self.client[:self._looked_at]
+        return masked_lines(octets[:octets.find(b"\n") + 1] or octets)
 
     def _commanded(self) -> str:
         """The protocol that a command of the client's tells, among the lines that were not looked at yet."""
-        begin, end = self._scanned, len(self._lines)
+        begin, end = self._scanned, self._whole
         if end <= begin:
             return ""
         self._scanned = end
-        return commanded(self._shown[begin:end])
+        return commanded(self._scan.feed(self.client[begin:end]))
 
-    @property
-    def _lines(self) -> bytes:
-        """The whole lines of the client's that are looked at."""
-        octets = self.client[:self._looked_at]
-        return octets[:len(octets) - len(octets.split(b"\n", LINES)[-1])]
+    def _see_lines(self, begin: int) -> None:
+        """Finds the ends of those of the client's lines that are looked at, from that octet on."""
+        while self._ends < LINES and (end := self.client.find(b"\n", begin, self._looked_at) + 1):
+            self._ends += 1
+            self._whole = begin = end
 
     def _by_greeting(self, line: bytes) -> str:
         name, scheme = greeted(line), self.scheme
@@ -187,11 +196,10 @@ class Arrival:
 
     def refuted(self) -> bool:
         """Whether the client's first line shows that the greeting was not SMTP's."""
-        octets = self._shown
-        if not self.refutable or self._opening or not (b"\n" in octets or len(octets) == self._looked_at):
+        if not self.refutable or self._opening or not (self._ends or len(self.client) >= self._looked_at):
             return False
         self.refutable = False
-        return speaks_ftp(self.server, octets)
+        return speaks_ftp(self.server, self._shown)
 
     def odd(self) -> str:
         """What is odd about a greeting where the protocol was given, once; nothing where it fits."""

@@ -200,7 +200,7 @@ class Unread:
 
     def __init__(self, looked_at: int) -> None:
         """`looked_at`: octets that are covered line by line."""
-        self._first = Hold(0, LINES, _comes_after)
+        self._first = unread_lines()
         self._looked_at = looked_at
         self._head = b""
         self._left = 0
@@ -228,7 +228,12 @@ class Unread:
 
 def masked_lines(data: bytes, everything: bool = False) -> bytes:
     """Lines that nobody has read yet; `everything`: AUTH waits, and all of them are secret."""
-    return Hold(0, SECRET if everything else LINES, _comes_after).feed(data)
+    return unread_lines(everything).feed(data)
+
+
+def unread_lines(everything: bool = False) -> Hold:
+    """The same, for what comes piece by piece."""
+    return Hold(0, SECRET if everything else LINES, _comes_after)
 
 
 def _comes_after(line: bytes) -> int:

@@ -36,10 +36,6 @@ WINDOW: Final = 1_024
 """Octets that may be gone through again with each segment, at the beginning of a flow, and with each PDU."""
 
 
-OPENING = frozenset(kind for kind in KINDS if "nothing tells" in kind or kind == "TLS unasked")
-UNDECIDED = pytest.mark.xfail(reason="until the protocol is known, the first 1 to 64 KiB are gone through with each segment")
-
-
 class Steps(NamedTuple):
     """What one input takes."""
 
@@ -85,7 +81,7 @@ def check(reading: Any, kind: str, unit: bytes, size: int, segment: int) -> None
                          + may["finding"] * second.findings + 20 * SLACK + more), told
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=UNDECIDED if kind in OPENING else ()) for kind in KINDS])
+@pytest.mark.parametrize("kind", KINDS)
 def test_twice_the_octets_take_twice_the_steps(reading: Any, kind: str) -> None:
     """Short lines, in one segment and octet by octet."""
     chance = random.Random(kind)
@@ -94,7 +90,7 @@ def test_twice_the_octets_take_twice_the_steps(reading: Any, kind: str) -> None:
     check(reading, kind, chance.choice(EVERY), 256, 1)
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=UNDECIDED if kind in OPENING else ()) for kind in KINDS])
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_not_whole_is_not_read_again(reading: Any, kind: str) -> None:
     """Long lines in many segments."""
     check(reading, kind, random.Random(kind).choice((b"a", b"=", b"\r", b"\0", b"-", b'"', b" ")), 16_384, 64)
