@@ -87,6 +87,8 @@ class Echo:
         A reply's code, or status, is never one.
         """
         at = 4 if line[:3].isdigit() else 5 if line[:1] in b"+-" and line else 0
+        if len(line) - at < LEAST:
+            return line
         first = self.begins(line, at)
         if first < 0:
             return line

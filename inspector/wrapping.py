@@ -84,16 +84,18 @@ def unwrapped(client: bytes, server: bytes, spoken: bool = False) -> Wrapping | 
 
     `spoken`: the server has said something that is no part of it, and only a header that asks for no answer may come.
     """
+    if not client or client[0] not in _FIRST_OCTETS:
+        return False
     rows = _SILENT if spoken else _WRAPPINGS
     for first, unwrap in rows:
         if client.startswith(first):
             return unwrap(client, server)
-    return bool(client) and any(first.startswith(client) for first, _ in rows)
+    return any(first.startswith(client) for first, _ in rows)
 
 
 def begun(client: bytes) -> bool:
     """Whether the first octets tell already which header begins."""
-    return any(client.startswith(first) for first, _ in _WRAPPINGS)
+    return bool(client) and client[0] in _FIRST_OCTETS and any(client.startswith(first) for first, _ in _WRAPPINGS)
 
 
 def passable(client: bytes, server: bytes) -> int:
@@ -266,3 +268,4 @@ _SILENT: Final[tuple[tuple[bytes, Unwrap], ...]] = ((b"PROXY ", _proxy), (_PROXY
 _WRAPPINGS: Final[tuple[tuple[bytes, Unwrap], ...]] = (
     (b"\x05", _socks5), (b"\x04\x01", _socks4), (b"CONNECT ", _connect), *_SILENT)
 """How the client begins → what reads it."""
+_FIRST_OCTETS: Final = frozenset(first[0] for first, _ in _WRAPPINGS)

@@ -204,7 +204,7 @@ DIALOGUE = [
     *[(True, b"MAIL FROM:<a@b>\r\n"), (False, b"250 ok\r\n"), (True, b"RCPT TO:<c@d>\r\n"), (False, b"250 ok\r\n"),
       (True, b"DATA\r\n"), (False, b"354 go\r\n"), (True, b"Subject: x\r\n\r\nhi\nbare\r\n.\r\n"),
       (False, b"250 ok\r\n")] * STRIKES,
-    (True, b"WHAT\n"), (False, b"500 no\r\n"), (True, b"QUIT\r\n"), (False, b"221 bye\r\n"),
+    (True, b"WHAT\r\n"), (False, b"500 no\r\n"), (True, b"QUIT\r\n"), (False, b"221 bye\r\n"),
 ]
 SAID = {client: b"".join(data for sender, data in DIALOGUE if sender is client) for client in (True, False)}
 
@@ -335,9 +335,9 @@ def test_what_nobody_asked_for(hook: str, junk: str, peace: tuple[Path, list[str
 
 def test_a_class_of_ones_own_is_a_verdict() -> None:
     """What it says is what its base says, whatever it makes of itself."""
-    house = House(Failing("judge_pdu", lambda pdu, session: Loud(b"NOOP\r\n") if pdu.verb == "WHAT" else None))
+    house = House(Failing("judge_pdu", lambda pdu, session: Loud(b"NOOP\r\n") if pdu.raw.startswith(b"WHAT") else None))
     pair = house.live()
-    assert pair.server.sent == SAID[True].replace(b"WHAT\n", b"NOOP\r\n")
+    assert pair.server.sent == SAID[True].replace(b"WHAT\r\n", b"NOOP\r\n")
     odd = House(Failing("judge_pdu", lambda pdu, session: Odd(b"421 bye\r\n") if pdu.verb == "QUIT" else None))
     assert odd.live().client.sent.endswith(b"421 bye\r\n")
     assert house.alarms == odd.alarms == []
@@ -345,7 +345,7 @@ def test_a_class_of_ones_own_is_a_verdict() -> None:
 
 @pytest.mark.parametrize("raw", [b"250 ok\r\n", b"250\r\n", b"250-a\r\n250 b\r\n", b"550-5.7.1 a\r\n550-b\r\n550 c\r\n"])
 def test_whole_replies(raw: bytes) -> None:
-    house = House(Failing("judge_pdu", lambda pdu, session: Answer(raw) if pdu.verb == "WHAT" else None))
+    house = House(Failing("judge_pdu", lambda pdu, session: Answer(raw) if pdu.raw.startswith(b"WHAT") else None))
     house.live()
     assert house.alarms == []
 
