@@ -2,7 +2,8 @@
 
 Rules.  The last few secrets are known, as they were said, in base64, and what they are in base64 themselves.  Of a line in which
 one comes back, all is masked from its third octet on: whether an octet is shown depends on those before it in the line, so that
-a line looks the same in whatever pieces it came.
+a line looks the same in whatever pieces it came.  What has come of a line before its client said a secret is not masked for that:
+it has been shown.
 
 Knows octets.  Must not know sessions, nor what a reply means.
 """
@@ -40,7 +41,7 @@ _HARMLESS: Final = frozenset(ARGUMENTS) | {word.encode() for word in MECHANISMS}
 class Echo:
     """The secrets of one flow."""
 
-    __slots__ = ("_heads", "_lines", "_whole", "clean", "covers", "said")
+    __slots__ = ("_begun", "_first", "_heads", "_lines", "_shown", "_whole", "clean", "covers", "said")
 
     def __init__(self) -> None:
         self._lines: deque[tuple[bytes, int]] = deque(maxlen=KEPT)
@@ -55,6 +56,17 @@ class Echo:
         """The same of the segment in hand, for its capture."""
         self._whole: list[bytes] | None = None
         """What is looked for as a whole."""
+        self._begun = -1
+        """Where in the server's stream the line begins that had not ended when its client said the last secret."""
+        self._shown = 0
+        """Octets of it that had come by then."""
+        self._first = -1
+        """Where in them the mask begins; -1 where they were shown."""
+
+    def settle(self, line: bytes, size: int, offset: int) -> None:
+        """The client is about to say a secret when so much has come of the server's line at that offset."""
+        self._first = self._begin(line, offset)
+        self._begun, self._shown = offset, size
 
     def remember(self, line: bytes, first: int) -> None:
         """A line, or octets that nobody reads, of which what is from `first` on is secret."""
@@ -81,19 +93,23 @@ class Echo:
             self.clean.add(line)
         return -1
 
-    def veiled(self, line: bytes) -> bytes:
+    def veiled(self, line: bytes, offset: int) -> bytes:
         """A server's line, or the beginning of one, with what comes back covered; the line itself where nothing does.
 
-        A reply's code, or status, is never one.
+        `offset`: where in the stream it begins.  A reply's code, or status, is never one.
         """
-        at = 4 if line[:3].isdigit() else 5 if line[:1] in b"+-" and line else 0
-        if len(line) - at < LEAST:
+        first, end = self._begin(line, offset), line_end(line)
+        if not 0 <= first < end:
             return line
-        first = self.begins(line, at)
-        if first < 0:
-            return line
-        end = line_end(line)
         return line[:first] + line[first:end].translate(WHOLE) + line[end:]
+
+    def _begin(self, line: bytes, offset: int) -> int:
+        """Where the mask begins in the line at that offset; -1 where nothing comes back."""
+        if offset == self._begun and self._first >= 0:
+            return self._first
+        at = 4 if line[:3].isdigit() else 5 if line[:1] in b"+-" and line else 0
+        first = self.begins(line, at) if len(line) - at >= LEAST else -1
+        return max(first, self._shown) if first >= 0 and offset == self._begun else first
 
     def without(self, data: bytes) -> bytes:
         """Octets that nobody reads without the secrets that are whole in them, or that begin at their end."""

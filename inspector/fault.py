@@ -79,6 +79,6 @@ def _tells(argument: object, text: str) -> bool:
     if not isinstance(argument, PDU):
         return False
     command = argument.command
-    if argument.secret is not None or (command is not None and command.secret is not None):
+    if argument.secret is not None or argument.veiled is not None or (command is not None and command.secret is not None):
         return True
     return argument.direction is C2S and any(word.decode("latin-1") in text for word in _WORD.findall(argument.raw))

@@ -118,7 +118,7 @@ class PDU:
     """The smallest unit that the grammar of a protocol knows."""
 
     __slots__ = ("client_state", "command", "details", "direction", "kind", "note", "number", "offset", "origin", "phase",
-                 "raw", "secret", "size", "status", "time", "transaction", "verb")
+                 "raw", "secret", "size", "status", "time", "transaction", "veiled", "verb")
 
     number: int
     """From 1, in the flow, both directions counted together, in order of completion."""
@@ -153,6 +153,8 @@ class PDU:
     """What `text` says, once it is known."""
     origin: Origin
     """Who has said it: the peer whose direction it is, or mailspy in its place."""
+    veiled: bytes | None
+    """What is shown in place of `raw` where a server repeats what its client keeps secret, or None."""
 
     def __init__(self, number: int, direction: Direction, kind: Kind, phase: str, verb: str, status: str, raw: bytes, size: int,
                  offset: int, time: int, client_state: str = "", transaction: int = 0, secret: tuple[int, int] | None = None,
@@ -174,6 +176,7 @@ class PDU:
         self.details = details
         self.note = note
         self.origin = PEER
+        self.veiled = None
 
     @property
     def text(self) -> str:
@@ -205,7 +208,7 @@ class PDU:
     def shown(self) -> bytes:
         """`raw` with the secret, if any, replaced by stars of the same length."""
         if self.secret is None:
-            return self.raw
+            return self.raw if self.veiled is None else self.veiled
         first, last = self.secret
         return self.raw[:first] + stars(last - first) + self.raw[last:]
 

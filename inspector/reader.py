@@ -510,9 +510,7 @@ class Reader:
             size -= self._left
             self._cut_body()
         elif rest:
-            self.session.truncated(self)
-            self.offset += len(rest)
-            self.session.partial_line(self, rest)
+            self._cut_line(rest)
         self.offset += size
         self.step = Reader.after_gap
 
@@ -649,14 +647,21 @@ class Reader:
         elif step in (Reader.content, Reader.octets):
             self._cut_body()
         elif step is Reader.line and rest:
-            self.session.truncated(self)
-            self.offset += len(rest)
-            self.session.partial_line(self, rest)
+            self._cut_line(rest)
         elif rest or self._long:
             self.session.truncated(self, silent=step is Reader.opaque)
             self._head, self._long = self._head + rest, self._long + len(rest)
             self._emit_opaque(step is Reader.record_rest)
         self._finish_held()
+
+    def _cut_line(self, rest: bytes) -> None:
+        """A line that has no end is over."""
+        session, client = self.session, self.client
+        session.truncated(self)
+        # Whether all of it is secret depends on where it begins.
+        secret = session.partial_secret(rest) if client else None
+        self.offset += len(rest)
+        session.partial_line(self, rest if client else session.heard(rest, len(rest)), secret)
 
     def _finish_held(self) -> None:
         if self.held:

@@ -17,7 +17,6 @@ from mypy_extensions import mypyc_attr
 from inspector import wary
 from inspector.anomaly import CATALOGUE, Anomaly
 from inspector.echo import Echo
-from inspector.harmless import line_end
 from inspector.hold import LINES, Cover, cover_of
 from inspector.machine import Machine
 from inspector.offers import Offers, differing, in_the_clear, weak
@@ -410,6 +409,9 @@ class Session:
         """What a client has said is secret, from there on: where its server says it again, it is masked."""
         if self.echo is None:
             self.echo = Echo()
+        server = self.server
+        if half_read := server.half_read:
+            self.echo.settle(half_read, server.position - server.offset, server.offset)
         self.echo.remember(octets, first)
 
     def heard(self, line: bytes, size: int, partial: bool = False) -> bytes:
@@ -418,22 +420,20 @@ class Session:
         listing = starttls is not None and bool(pending) and pending[0].verb in starttls.lists and line[:1] in (b"2", b"+")
         if echo is None or listing:
             return line
-        shown = echo.veiled(line)
+        begin = self.server.offset - (0 if partial else size)
+        shown = echo.veiled(line, begin)
         if shown is not line and not partial:
             echo.said.append((shown, line))
             if self.seen is not None:
-                echo.covers.append((Cover(self.server.offset - size, shown, size), line))
+                echo.covers.append((Cover(begin, shown, size), line))
         return shown
 
     def _exact(self, pdu: PDU, echo: Echo) -> None:
-        """A reply was read as it is shown; its octets are those that came."""
-        pdu.note, shown = pdu.text, pdu.raw
+        """What was read as it is shown: its octets are those that came, and it is told as a masked capture tells it."""
+        pdu.note, pdu.veiled = pdu.text, pdu.raw
         for line, said in echo.said:
             pdu.raw = pdu.raw.replace(line, said, 1)
         echo.said.clear()
-        if pdu.raw != shown:
-            first = next(place for place, octet in enumerate(shown) if octet != pdu.raw[place])
-            pdu.secret = (first, line_end(shown))
 
     def _judged(self, pdu: PDU, judge: Callable[[PDU | Message, Session], Verdict | None]) -> None:
         verdict = judge(pdu, self)
@@ -482,9 +482,11 @@ class Session:
             return
         if self.seen is not None and pdu.secret is not None:
             self.hidden.append(cover_of(pdu))
+        longer = len(instead) - pdu.size
         if self.hidden:
-            longer = len(instead) - pdu.size
             self.hidden = [cover.moved(longer) for cover in self.hidden]
+        if self.taint > pdu.offset:
+            self.taint += longer
         self.client.offset = pdu.offset
         self.client.say(instead)
 
@@ -595,8 +597,8 @@ class Session:
         self.client.resume()
 
     def release_tainted(self) -> None:
-        """The same after AUTH: nobody can tell a password that came too early from a command."""
-        if self.client.held:
+        """The same after AUTH: nobody can tell a password that came too early from a command; nor of a line its beginning."""
+        if self.client.held or self.client.buffer or self.client.long_head:
             self.taint = self.client.position
         self.release_client()
 
@@ -666,13 +668,10 @@ class Session:
         """The PDU that comes next was cut short by the end of the stream."""
         self._cut = not silent
 
-    def partial_line(self, reader: Reader, rest: bytes) -> None:
-        """A line without its end, at the end of the stream."""
-        if not reader.client:
-            rest = self.heard(rest, len(rest))
+    def partial_line(self, reader: Reader, rest: bytes, secret: tuple[int, int] | None) -> None:
+        """A line without its end, at the end of the stream; `secret`: where one stands in it."""
         kind = Kind.COMMAND if reader.client else Kind.REPLY
-        self.emit(reader.client, kind, self.phase, "", "", rest, len(rest), self.client_state, 0,
-                  self.partial_secret(rest) if reader.client else None)
+        self.emit(reader.client, kind, self.phase, "", "", rest, len(rest), self.client_state, 0, secret)
 
     def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
         """Where a secret stands in the client's line that begins so."""
@@ -913,11 +912,14 @@ class Session:
         early = self.tls and not record and reader.step is Reader.record
         secret: tuple[int, int] | None = None
         note = ""
+        if early and not reader.client:
+            head = self.heard(head, size)
         if record:
             note = f"{self.observer.describe_record(head)}, {size} octets"
         elif not early:
             note = f"{size} octets not read"
-            secret = (0, len(head)) if reader.client else None
+            # What a server says to what nobody reads may repeat it.
+            secret = (0, len(head)) if reader.client or self.client.position else None
         elif reader.client:
             secret, asks = self.unread_secret(head, self._veil.asked)
             self._veil.asked = self._veil.asked or asks

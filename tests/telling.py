@@ -20,10 +20,11 @@ from links import FakeLink
 from inspector import Answer, Close, Finding, Forward, Replace, hookimpl
 from inspector.capture.reader import read_batches
 from inspector.capture.writer import CaptureWriter
+from inspector.hold import Letters
 from inspector.host import Hooks, Host
 from inspector.limits import DEFAULT, Limits
 from inspector.live.relay import GatedRelay, Relay
-from inspector.pdu import PDU, Address, Flow
+from inspector.pdu import PDU, Address, Flow, Kind
 from inspector.pipeline import Pipeline
 from inspector.starttls import FOLLOW, HIDE, PASS, REFUSE, SERVE
 
@@ -87,13 +88,20 @@ class Content:
 
     def close(self, complete: bool) -> None:
         message = self.message
-        self.told.append(("content", message.session.flow.number, message.number, self.data, message.size, complete,
+        self.told.append(("content", message.session.flow.number, message.number, letter(self.data), message.size, complete,
                           message.time))
+
+
+def letter(octets: bytes) -> bytes:
+    """A content as a masked capture may show it: plugins get it as it crosses, a capture may mask what a refused DATA or BDAT
+    would make a command (docs/security.md)."""
+    return Letters().feed(octets)
 
 
 def member(pdu: PDU) -> tuple[Any, ...]:
     """Every member of a PDU; of what is secret its place alone."""
-    return (pdu.number, pdu.direction, pdu.kind, pdu.phase, pdu.verb, pdu.status, pdu.shown, pdu.size, pdu.offset, pdu.time,
+    shown = letter(pdu.shown) if pdu.kind is Kind.BODY else pdu.shown
+    return (pdu.number, pdu.direction, pdu.kind, pdu.phase, pdu.verb, pdu.status, shown, pdu.size, pdu.offset, pdu.time,
             pdu.client_state, pdu.transaction, pdu.secret, pdu.command and pdu.command.number, dict(pdu.details), pdu.text,
             pdu.origin)
 

@@ -17,6 +17,58 @@ def mail(number: int) -> Plan:
     return plan._replace(protocol=plan.protocol if plan.protocol in ("smtp", "lmtp", "pop3") else "smtp", keeps=True, policy=PASS)
 
 
+KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=False, keeps=False, tls="fails")
+                         for name, protocol, judge, steps in (
+    ("a reply with what comes back", "smtp", None, [(False, b"220 mx\r\n"), (True, b"XPASS hunter2\r\n"),
+                                                    (False, b"500 what is hunter2 ** ?\r\n")]),
+    ("a reply of several lines", "smtp", None, [(False, b"220 mx\r\n"), (True, b"hunter2 now\r\n"),
+                                                (False, b"500-what\r\n500-hunter2\r\n500 now or never\r\n")]),
+    ("its last line without an end", "smtp", None, [(False, b"220 mx\r\n"), (True, b"hunter2\r\n"),
+                                                    (False, b"500-x\r\n500-hunter2")]),
+    ("a line without an end", "pop3", None, [(False, b"+OK\r\n"), (True, b"PASS hunter2\r\n"), (False, b"-ERR hunter2")]),
+    ("mailspy's own words", "smtp", (490784207, 20), [(True, b"the now\r\nBDAT 5\r\n"), (False, b"354 go\r\n334 \r\n"),
+                                                      (True, b"Pass the salt\r\n"), (False, b"220 mx\r\n")]),
+    ("a line that began before the secret", "pop3", None, [(False, b"+OK\r\n-ERR hunt"), (True, b"PASS hunter2\r\n"),
+                                                           (False, b"er2 hunter2\r\n")]),
+    ("a half line that the secret repeats", "smtp", None, [(True, b"STA"), (False, b"STA"), (True, b">")]),
+    ("one that was masked before another secret", "pop3", None, [
+        (False, b"+OK\r\n"), (True, b"PASS hunter2\r\n"), (False, b"-ERR hunter2 "), (True, b"PASS monpass\r\n"),
+        (False, b"monpass\r\n-ERR\r\n")]),
+    ("what nobody reads", "", None, [(True, b"WHAT now\r\n"), (False, b"what\r\n")]),
+    ("a clear line where a record is due", "smtp", None, [
+        (False, b"220 mx\r\n"), (True, b"hunter2\r\nSTARTTLS\r\n"), (False, b"500 no\r\n220 go\r\nwhat is hunter2\r\nhunter2")]),
+    ("half a line while AUTH waits", "smtp", None, [(True, b"AUTH LOGIN\r\nSTAT"), (False, b"235 in\r\n")]),
+    ("half a line, then its rest", "smtp", None, [(False, b"220 mx\r\n"), (True, b"AUTH LOGIN\r\nNO"), (False, b"235 in\r\n"),
+                                                  (True, b"OP\r\nNOOP\r\n"), (False, b"250 ok\r\n250 ok\r\n")]),
+    ("half a response", "pop3", None, [(True, b"AUTH LOGIN\r\n"), (False, b"+ \r\n"), (True, b"P"), (False, b"+OK\r\n")]),
+    ("half a response, then its rest", "pop3", None, [
+        (False, b"+OK\r\n"), (True, b"AUTH LOGIN\r\n"), (False, b"+ \r\n"), (True, b"STA"), (False, b"+OK\r\n"),
+        (True, b"T\r\nSTAT\r\n"), (False, b"+OK 0 0\r\n+OK 0 0\r\n")]),
+    ("a longer line in the place of one that came too early", "", (576632791, 6), [
+        (False, b"220 mx\r\n"), (True, b"AUTH LOGIN\r\nUIDL\r\nLHLO c\r\n"), (False, b"220 mx\r\n")]),
+)}
+"""Where a masked capture once told something else."""
+
+
+@pytest.mark.parametrize("policy", [PASS])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_masked_capture_tells_what_live_told(name: str, policy, tmp_path: Path) -> None:
+    """What is masked in a capture is masked in what is told, and nothing else is."""
+    plan = KINDS[name]._replace(policy=policy)
+    octets = [(step[0], step[1][at:at + 1]) for step in plan.steps if not isinstance(step, str) for at in range(len(step[1]))]
+    for cut in (plan, plan._replace(steps=octets)):
+        assert not difference(cut, tmp_path / "flow.pcapng"), cut
+
+
+@pytest.mark.parametrize("first", range(0, 400, FLOWS))
+def test_masked_captures_tell_what_live_told(first: int, tmp_path: Path) -> None:
+    """The flows as they are planned, of any protocol and with TLS; nearly all captures are masked."""
+    for number in range(first, first + FLOWS):
+        plan = planned(number)
+        found = difference(plan, tmp_path / "flow.pcapng")
+        assert not found, f"flow {number}: {plan}\n{found}"
+
+
 @pytest.mark.parametrize("first", range(0, 400, FLOWS))
 def test_replay_tells_what_live_told(first: int, tmp_path: Path) -> None:
     """Every hook is called with the same, whatever judges say."""

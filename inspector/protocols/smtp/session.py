@@ -309,9 +309,9 @@ class SmtpSession(Session):
         self._cut_lines()
         super().give_up()
 
-    def partial_line(self, reader: Reader, rest: bytes) -> None:
+    def partial_line(self, reader: Reader, rest: bytes, secret: tuple[int, int] | None) -> None:
         if reader.client or not self._lines:
-            super().partial_line(reader, rest)
+            super().partial_line(reader, rest, secret)
         else:
             self._lines.append(rest)
             self._reply_size += len(rest)
