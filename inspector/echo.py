@@ -52,7 +52,7 @@ class Echo:
         """Server's lines in which none comes back: nearly all."""
         self.said: list[tuple[bytes, bytes]] = []
         """Lines of the reply in hand in which some come back, as they are shown and as they came."""
-        self.covers: list[tuple[Cover, bytes]] = []
+        self.covers: list[Cover] = []
         """The same of the segment in hand, for its capture."""
         self._whole: list[bytes] | None = None
         """What is looked for as a whole."""

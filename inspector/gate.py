@@ -454,6 +454,11 @@ class FlowGate:
             "capability": starttls.verb, "offered": offered, "command": pdu.verb}))
         return edited
 
+    @property
+    def given(self) -> int:
+        """Where in the server's stream begins what the client has not got."""
+        return self._server.base
+
     def left(self, position: int) -> bool:
         """Whether the client has got what the server has said up to there: else it does not answer that."""
         return self._server.base >= position

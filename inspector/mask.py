@@ -70,18 +70,21 @@ class Mask:
         self._hold = None
         return shown
 
-    def heard(self, session: Session, data: bytes) -> bytes:
-        """The segment that the server's reader took last, without what comes back of the client's secrets."""
+    def heard(self, session: Session, data: bytes, end: int) -> bytes:
+        """Octets of the server without what comes back of the client's secrets; `end`: where in its stream they end."""
         reader = session.server
-        begin = reader.position - len(data)
+        begin = end - len(data)
         shown = data
-        for (offset, line, size), _ in session.echo.covers if session.echo is not None else ():
+        for offset, line, size in session.echo.covers if session.echo is not None else ():
             shown = _laid(shown, offset - begin, line)
             shown = _hidden(shown, offset + len(line) - begin, offset + size - begin)
         if reader.step is Reader.opaque:
             return self.unread(shown)
-        if half_read := bytes(reader.buffer[:LINE]) or reader.long_head[:LINE]:
-            shown = _laid(shown, reader.offset - begin, session.heard(half_read, len(half_read), True))
+        if half_read := reader.half_read[:LINE + 1]:
+            heard = session.heard(half_read, len(half_read), True)
+            if heard is not half_read:
+                shown = _laid(shown, reader.offset - begin, heard)
+                shown = _hidden(shown, reader.offset + len(heard) - begin, len(shown))
         return shown
 
     def said(self, data: bytes) -> None:
@@ -100,15 +103,6 @@ class Mask:
         before, joined = len(self._heard), self._heard + data[:size]
         self._heard = joined[-COMPARED:]
         return self._echo.without(joined)[before:] + data[size:]
-
-    def leaving(self, session: Session, data: bytes) -> bytes:
-        """The same of what leaves: whole lines, and others than those that came."""
-        for (_, line, _), raw in session.echo.covers if session.echo is not None else ():
-            data = data.replace(raw, line)
-        rest = data.rfind(b"\n") + 1
-        if rest < len(data) and not session.server.in_body:
-            data = data[:rest] + session.heard(data[rest:], len(data) - rest, True)
-        return data
 
     def _unread(self, session: Session, shown: bytes, at: int) -> bytes:
         """The same, what is not read covered, from `at` on."""

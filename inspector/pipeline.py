@@ -670,14 +670,15 @@ class Inspector:
         self._pipeline.observer.flow_closed(self.flow, reason)
         session.release()
 
-    def heard(self, data: bytes, leaves: bool = False) -> bytes:
-        """The server's segment just fed, or what leaves of it, without what comes back of the client's secrets."""
+    def heard(self, data: bytes, end: int = -1) -> bytes:
+        """The server's segment just fed without what comes back of the client's secrets; or what the client gets, up to `end` in
+        the stream."""
         session = self.session
         if session is None:
             return self._mask.unread(data)
         if session.echo is None and session.server.step is not Reader.opaque:
             return data
-        return self._mask.leaving(session, data) if leaves else self._mask.heard(session, data)
+        return self._mask.heard(session, data, session.server.position if end < 0 else end)
 
     def masked(self, data: bytes) -> bytes:
         """The client's segment just fed, with its secrets masked at equal length."""

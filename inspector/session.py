@@ -321,7 +321,7 @@ class Session:
         """What waits for a reply, for people."""
         if exchange.verb or exchange.command is None:
             return exchange.verb
-        return "an unknown command" if exchange.command.raw.strip() else "an empty line"
+        return "an unknown command" if exchange.command.shown.strip() else "an empty line"
 
     def passed_over(self, count: int) -> None:
         """The reply in hand cannot be for so many of the oldest commands: they got none, and the session goes on without it."""
@@ -331,7 +331,7 @@ class Session:
             self.unanswered(exchange)
             self.went_on(exchange)
             self.completed(exchange)
-        if any(exchange.command is not None and exchange.command.raw.strip() for exchange in skipped):
+        if any(exchange.command is not None and exchange.command.shown.strip() for exchange in skipped):
             self.judge_unread()
 
     def went_on(self, exchange: Exchange) -> None:
@@ -425,7 +425,7 @@ class Session:
         if shown is not line and not partial:
             echo.said.append((shown, line))
             if self.seen is not None:
-                echo.covers.append((Cover(begin, shown, size), line))
+                echo.covers.append(Cover(begin, shown, size))
         return shown
 
     def _exact(self, pdu: PDU, echo: Echo) -> None:

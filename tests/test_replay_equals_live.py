@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from telling import PASS, Plan, difference, planned
+from telling import FOLLOW, PASS, Plan, difference, planned
 
 FLOWS = 40
 """Flows of one test."""
@@ -44,13 +44,15 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=False, 
     ("half a response, then its rest", "pop3", None, [
         (False, b"+OK\r\n"), (True, b"AUTH LOGIN\r\n"), (False, b"+ \r\n"), (True, b"STA"), (False, b"+OK\r\n"),
         (True, b"T\r\nSTAT\r\n"), (False, b"+OK 0 0\r\n+OK 0 0\r\n")]),
+    ("a blank while AUTH waits", "pop3", None, [(True, b"AUTH F\n\n "), (False, b"+\n"), (True, b"\n"), (False, b"+OK\n")]),
+    ("half a line in pieces", "lmtp", None, [(True, b"AUTH STA\n"), (False, b"ST"), (False, b"A")]),
     ("a longer line in the place of one that came too early", "", (576632791, 6), [
         (False, b"220 mx\r\n"), (True, b"AUTH LOGIN\r\nUIDL\r\nLHLO c\r\n"), (False, b"220 mx\r\n")]),
 )}
 """Where a masked capture once told something else."""
 
 
-@pytest.mark.parametrize("policy", [PASS])
+@pytest.mark.parametrize("policy", [PASS, FOLLOW])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_masked_capture_tells_what_live_told(name: str, policy, tmp_path: Path) -> None:
     """What is masked in a capture is masked in what is told, and nothing else is."""

@@ -138,10 +138,10 @@ class Relay:
         if self._capture is not None and words is not SILENT:
             self._capture.note(self.inspector.flow, (), False, time, words)
 
-    def _got(self, data: bytes, time: int, comments: Sequence[str] = ()) -> None:
-        """The client gets those octets next."""
+    def _got(self, data: bytes, time: int, comments: Sequence[str] = (), end: int = -1) -> None:
+        """The client gets those octets next; `end`: where they end in the server's stream, if not where that has come to."""
         if self._capture is not None and data:
-            saved = data if self._keep_secrets else self.inspector.heard(data, leaves=True)
+            saved = data if self._keep_secrets else self.inspector.heard(data, end)
             self._capture.segment(self.inspector.flow, S2C, saved, time, comments)
 
     # What links tell
@@ -322,7 +322,7 @@ class GatedRelay(Relay):
             said = data[:-len(hello)] if hello else data
             saved = said if self._keep_secrets else inspector.masked(said)
             self._capture.segment(inspector.flow, C2S, saved, time, comments)
-        self._got(to_client, time, () if client else comments)
+        self._got(to_client, time, () if client else comments, gate.given)
         if to_server:
             self._pass_on(True, to_server)
         if to_client:
@@ -343,9 +343,10 @@ class GatedRelay(Relay):
         inspector.arrive()
         left, words, farewell = gate.end()
         words = words._replace(heard=heard)
-        self._got(left, time)
+        begin, end = words.said[0] if words.said else (0, 0)
+        self._got(left, time, (), begin - len(words.withheld))
         self._record_words(words, time)
-        self._got(farewell, time, inspector.comments())
+        self._got(farewell, time, inspector.comments(), end)
         if left or farewell:
             self._pass_on(False, left + farewell)
 
@@ -498,11 +499,12 @@ class GatedRelay(Relay):
 
     def _let_go(self, client: bool) -> None:
         """What the gate still holds of a side that ends leaves before its end."""
-        rest = self._gate.rest(client) if self._gate is not None and not self._over else b""
-        if not rest:
+        gate = self._gate
+        rest = gate.rest(client) if gate is not None and not self._over else b""
+        if gate is None or not rest:
             return
         if self._capture is not None and not client:
-            shown = rest if self._keep_secrets else self.inspector.heard(rest, leaves=True)
+            shown = rest if self._keep_secrets else self.inspector.heard(rest, gate.given)
             self._capture.segment(self.inspector.flow, S2C, shown, now())
         self._pass_on(client, rest)
 
