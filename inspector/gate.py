@@ -27,6 +27,7 @@ from inspector.verdict import Answer, Close, Forward, Replace, Verdict
 
 LINES: Final = frozenset({Kind.GREETING, Kind.COMMAND, Kind.REPLY, Kind.CONTINUATION, Kind.SASL_RESPONSE})
 UNFINISHED: Final = "an answer in the server's place that asks for more than a command"
+EVADED: Final = "what the server says is no reply, after which this line could be answered in its place"
 _HELLO: Final = b"\x16\x03"
 """How a TLS handshake begins."""
 _STANCES: Final = {SERVE: "offers {} in the server's place", HIDE: "hides {}, which the client is to believe there is not",
@@ -394,6 +395,9 @@ class FlowGate:
             command = session.pending[0].command
             raw = self._answers.pop(command.number, None) if command is not None else None
             if raw is None:
+                if session.evaded is session.pending[0]:
+                    # The turn never comes.
+                    self.refuse(session.farewell(EVADED))
                 return
             begin = session.server.offset
             self._server.put(begin, 0, raw)

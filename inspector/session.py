@@ -145,7 +145,7 @@ class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
     __slots__ = ("_approved", "_cut", "_early", "_found", "_veil", "authenticated", "chunked", "client", "doubtful", "echo",
-                 "flow",
+                 "evaded", "flow",
                  "gate", "headed", "hidden", "instead", "joined", "lacking", "limits", "machine", "message", "number",
                  "observer", "offers", "opening", "pending", "recorded", "seen", "server", "sink", "starttls", "taint",
                  "time", "tls", "transaction", "unveiled", "user")
@@ -154,8 +154,7 @@ class Session:
         self.flow, self.observer, self.limits, self.machine = flow, observer, limits, machine
         self.time = flow.opened
         """When the segment in hand was seen, in microseconds since the epoch."""
-        self.client = Reader(self, client=True)
-        self.server = Reader(self, client=False)
+        self.client, self.server = Reader(self, client=True), Reader(self, client=False)
         self.pending: list[Exchange] = []
         """The unanswered exchanges, the oldest first."""
         self.number = 0
@@ -202,6 +201,8 @@ class Session:
         """What servers have offered in other sessions; None where nobody keeps it."""
         self.doubtful: Exchange | None = None
         """The last exchange whose reply may be in a gap."""
+        self.evaded: Exchange | None = None
+        """The exchange that was the oldest when the server last said what is no reply."""
 
     @property
     def phase(self) -> str:

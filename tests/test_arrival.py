@@ -238,6 +238,35 @@ def test_a_header_that_hides_a_command_is_not_passed_over_a_judge() -> None:
         assert play.links[1].fate == "aborted"
 
 
+@pytest.mark.parametrize("line", [b"\x01\x02\x80\x00\n", b"\xef\xbb\xbfQUIT\r\n", b"NOOP\rQUIT\r\n"])
+@pytest.mark.parametrize(("scheme", "farewell"), [("smtp", b"421 4.7.0 mailspy: "), ("pop3", b"-ERR mailspy: ")])
+def test_a_refusal_whose_turn_never_comes_ends_the_flow(scheme: str, farewell: bytes, line: bytes) -> None:
+    """The server says no replies: nobody can tell after which of them a line could be answered in its place."""
+    before: Steps = [(S, b"HELLO there\r\n"), (C, b"hello\r\n"), (S, b"echo: hello\r\n"), (C, b"and\r\n")]
+    for steps in ([*before, (S, b"echo: and\r\n"), (C, line)], [*before, (C, line), (S, b"echo: and\r\n")]):
+        for cut, seed in WAYS:
+            play = Play(scheme, Watcher()).play(steps, cut, seed)
+            assert farewell in play.got[1].splitlines()[-1]
+            assert line.rstrip() not in play.got[0]
+
+
+@pytest.mark.parametrize("rest", [
+    [(C, b"hunter4 x\r\n"), (S, b" and hunter4\r\n")], [(C, b"hunter4 x")], [(C, b"hunter4 x"), (S, b" hunter4")],
+    [(C, b"hunter4 x\r\n"), (C, b"hunter5 x\r\n"), (S, b" hunter5\r\n"), (S, b"500 hunter4\r\n")],
+    [(C, b"hunter4 x\r\n"), (S, b" hunter4"), (C, b"hunter5\r\n"), (S, b" hunter5\r\nhunter4\r\n")]])
+@pytest.mark.parametrize("scheme", ["smtp", "pop3"])
+def test_what_was_said_before_repeats_nothing(tmp_path: Path, scheme: str, rest: Steps) -> None:
+    """The server's half line stands in the capture as it came, before there was a secret: replay tells it as live told it."""
+    for number, (cut, seed) in enumerate(WAYS):
+        capture = CaptureWriter(f"{tmp_path}/{number}.pcapng", alarm=pytest.fail)
+        play = Play(scheme, capture=capture).play([(S, GREETINGS[scheme]), (S, b"hunter4"), *rest], cut, seed)
+        play.relay.ended(True)
+        play.relay.ended(False)
+        capture.close()
+        assert replayed(tmp_path / f"{number}.pcapng", detailed=True) == play.told
+        assert not [line for line in play.told if line.startswith("C->S") and "hunter4" in line]
+
+
 PARTS = [b"220 mx ESMTP\r\n", b"220-mx\r\n", b"220 x\r\n", b"+OK\r\n", b"* OK\r\n", b"* PREAUTH\r\n", b"EHLO c\r\n",
          b"LHLO c\r\n", b"USER a\r\n", b"PASS secret\r\n", b"QUIT\r\n", b"\r\n", PROXY1, PROXY2, PROXY2[:9], PROXY1[:9],
          b"STARTTLS\r\n",

@@ -369,6 +369,7 @@ class Pop3Session(Session):
         if not self.pending:
             found.append(("reply_without_command", ""))
         self.anomalies(found + list(reading.found), pdu)
+        self.evaded = self.pending[0] if self.pending else None
 
     def _success_was_of_another(self, line: bytes) -> bool:
         """Whether the success told last was a later command's, one with a reply of many lines: its further lines tell."""

@@ -486,6 +486,7 @@ class SmtpSession(Session):
             return
         self.tell(pdu)
         self.anomalies([("syntax_error", "no reply code"), *reading.found], pdu)
+        self.evaded = self.pending[0] if self.pending else None
 
     # What replies do
 
