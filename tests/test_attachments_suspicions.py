@@ -197,7 +197,7 @@ def test_a_file_is_told_with_all_that_is_odd(tmp_path: Path) -> None:
     (described,) = tmp_path.glob("*.json")
     facts = json.loads(described.read_text("ascii"))
     assert [one["name"] for one in facts["warnings"]] == [name for _, name, _ in warnings]
-    assert facts["filename"] == "invoice\u202efdp.pdf.exe"
+    assert facts["filename"] == "invoice\\u202efdp.pdf.exe"
     assert told[1].fields == {"name": "executable", "severity": "high", "detail": "the content is a Windows program",
                               "filename": "invoice\u202efdp.pdf.exe", "sha256": facts["sha256"], "message": 1, "part": "2"}
 

@@ -201,7 +201,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     ("", "where to? Give one of --eml DIR, --mbox FILE and --maildir DIR"),
     ("--eml a --mbox b", "Give one of"),
     ("--mbox there", "--mbox there: exists already; name a new file"),
-    ("--eml there", "--eml there: Not a directory"),
+    ("--eml there", "--eml there: File exists; name a folder"),
     ("--maildir full", "--maildir full: has files in it and is no maildir"),
     ("--eml a --envelope post", "'post' is not one of 'headers', 'json'"),
 ])
