@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from inspector.hold import masked_lines, unread_lines
+from inspector.hold import Hold, masked_lines, unread_lines
 from inspector.pdu import stars
 from inspector.recognition import (
     LOOKED_AT,
@@ -45,8 +45,8 @@ class Arrival:
     """A flow until it is known what it is."""
 
     __slots__ = ("_came", "_deaf", "_ends", "_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_scan",
-                 "_scanned", "_spoken", "_whole", "asked", "client", "lapsed", "refutable", "scheme", "server", "waiting",
-                 "wondered", "wrapping")
+                 "_scanned", "_shown_last", "_spoken", "_whole", "asked", "client", "lapsed", "refutable", "scheme", "server",
+                 "waiting", "wondered", "wrapping")
 
     def __init__(self, scheme: str, plugins: Sequence[tuple[bytes, str]], most: int) -> None:
         """`scheme`: the protocol that was given; `plugins`: greetings of protocols that nobody else knows; `most`: octets that
@@ -66,6 +66,8 @@ class Arrival:
         """Up to where the client's lines were looked at, and have told nothing."""
         self._scan = unread_lines()
         """Covers their secrets first."""
+        self._shown_last: Hold | None = None
+        """What the client has said, as far as a capture has it."""
         self._ends = self._whole = 0
         """How many of its lines are whole, of those that are looked at, and where the last of them ends."""
         self.wrapping: Wrapping | None = None
@@ -280,6 +282,11 @@ class Arrival:
     def masked(self, size: int) -> bytes:
         """The last octets of the client, their secrets masked."""
         same = self.wrapping is None and self._came[True] == len(self.client)
+        if same and not self._opening:
+            hold = self._shown_last
+            if hold is None or len(self.client) - hold.size < size:
+                hold = self._shown_last = unread_lines()
+            return hold.feed(self.client[hold.size:])[-size:] if size else b""
         octets = self.client if same else b"".join(data for client, data, _ in self.waiting if client)
         opening = len(octets) if self._opening and begun(octets) else 0
         head = self.wrapping.client if self.wrapping is not None else opening

@@ -62,6 +62,8 @@ class Mask:
             shown = _hidden(shown, offset + len(line) - begin, offset + size - begin)
         if reader.step is Reader.opaque:
             shown = self._unread(session, shown, max(0, reader.offset - begin))
+        elif reader.step is not Reader.record and begin >= reader.offset + LINE and (reader.buffer or reader.long_head):
+            shown = _hidden(shown, 0, len(data) - reader.held_size)
         elif (half_read := bytes(reader.buffer[:LINE]) or reader.long_head[:LINE]) and not _begins_record(reader):
             shown = _laid(shown, reader.offset - begin, shown_part(session, half_read))
             shown = _hidden(shown, reader.offset + LINE - begin, len(data) - reader.held_size)

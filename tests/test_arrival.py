@@ -299,6 +299,20 @@ def test_any_arrival(scheme: str, how: str) -> None:
     hold()
 
 
+def test_what_a_capture_has_is_masked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it is known what the flow is, line by line."""
+    seen: list[int] = []
+    monkeypatch.setattr("inspector.hold.veil", lambda line: seen.append(len(line)))
+    flow = Arrival("", [], 65_536)
+    for number in range(63):
+        flow.take(True, b"x\n", number)
+        flow.masked(2)
+    for number in range(800):
+        flow.take(True, b"x", number)
+        flow.masked(1)
+    assert len(seen) < 2_000
+
+
 @pytest.mark.parametrize("unit", [b"\n", b"C", b"\r\n", b"a:\r\n", b"220-\r\n", b"\x05", b"PROXY ", b" "])
 @pytest.mark.parametrize("head", [b"", b"CONNECT x:25 HTTP/1.1\r\n", b"\x05\x01\x00", PROXY2[:14] + b"\xff\xff", b"220-mx\r\n"])
 def test_what_is_kept_of_an_arrival_is_bounded(head: bytes, unit: bytes) -> None:
