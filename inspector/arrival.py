@@ -92,6 +92,19 @@ class Arrival:
     def hear(self, server: bytes) -> None:
         """The server has said so; what its client got, and comes next, is mailspy's in its place."""
         self.server, self._deaf = server, True
+        if self._opening:
+            self._unwrap(False)
+
+    def withdraw(self, left: int) -> None:
+        """Of what the server has said, and no session has read, its client gets no more than so many octets: no more crosses."""
+        head = self.wrapping.server if self.wrapping is not None else 0
+        self.server = self.server[:max(0, left - head)]
+        waiting, self.waiting = self.waiting, []
+        for client, data, time in waiting:
+            crossing = data if client else data[:left]
+            left -= 0 if client else len(crossing)
+            if crossing:
+                self.waiting.append((client, crossing, time))
 
     def take(self, client: bool, data: bytes, time: int) -> None:
         """Octets have come."""

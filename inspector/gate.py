@@ -234,6 +234,9 @@ class FlowGate:
         elif session is not None and not self.closed:
             session.withdraw(lane.base)
             lane.clear()
+        elif self.arrival is not None and not self.closed:
+            self.arrival.withdraw(lane.base)
+            lane.clear()
         return lane.take()
 
     def end(self) -> tuple[bytes, Words, bytes]:
