@@ -26,6 +26,9 @@ ECHOED: Final = 4_096
 """Octets of a server that nobody reads that may say again what its client has just said."""
 
 
+BEGINS: Final = 4
+"""Octets of a reply after which it is known that it is one."""
+
 TAIL: Final = 1_024
 """Octets of a client that nobody reads in which words are looked for."""
 
@@ -82,11 +85,13 @@ class Mask:
             shown = _hidden(shown, offset + len(line) - begin, offset + size - begin)
         if reader.step is Reader.opaque:
             return self.unread(shown)
-        if half_read := reader.half_read[:LINE + 1]:
-            heard = session.heard(half_read, len(half_read), True)
+        place = reader.offset
+        for half_read in _halves(session, reader.half_read[:LINE + 1]):
+            heard = session.heard(half_read, place - reader.offset, True)
             if heard is not half_read:
-                shown = _laid(shown, reader.offset - begin, heard)
-                shown = _hidden(shown, reader.offset + len(heard) - begin, len(shown))
+                shown = _laid(shown, place - begin, heard)
+                shown = _hidden(shown, place + len(heard) - begin, len(shown))
+            place += len(half_read)
         return shown
 
     def said(self, data: bytes) -> None:
@@ -140,6 +145,15 @@ class Mask:
             self._chunks = Letters()
         self._until = begin + len(data)
         return self._chunks.feed(data)
+
+
+def _halves(session: Session, line: bytes) -> list[bytes]:
+    """The server's line in hand; where its client has spoken into it, and what follows may be another, both."""
+    place = session.server.spoken_at
+    if not 0 < place < len(line):
+        return [line] if line else []
+    after = line[place:]
+    return [line[:place], after] if len(after) < BEGINS or session.begins(False, after) else [line]
 
 
 def covered(line: bytes, first: int, last: int) -> bytes:

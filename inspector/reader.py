@@ -300,6 +300,11 @@ class Reader:
             session.server_line(line if session.echo is None or line in session.echo.clean else session.heard(line, size), size)
         return end
 
+    @property
+    def spoken_at(self) -> int:
+        """How many octets of the line in hand had come when the other side spoke into it; 0 where it has not."""
+        return max(0, self._broken - self.offset)
+
     def spoken_into(self) -> None:
         """The other side goes on as if the line in hand had ended."""
         if self.buffer and self._broken <= self.offset:

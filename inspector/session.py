@@ -416,12 +416,15 @@ class Session:
         self.echo.remember(octets, first)
 
     def heard(self, line: bytes, size: int, partial: bool = False) -> bytes:
-        """A line of the server's without what comes back of the client's secrets."""
+        """A line of the server's without what comes back of the client's secrets.
+
+        `size`: its octets; of a `partial` one, those of the line in hand before it.
+        """
         echo, starttls, pending = self.echo, self.starttls, self.pending
         listing = starttls is not None and bool(pending) and pending[0].verb in starttls.lists and line[:1] in (b"2", b"+")
         if echo is None or listing:
             return line
-        begin = self.server.offset - (0 if partial else size)
+        begin = self.server.offset + (size if partial else -size)
         shown = echo.veiled(line, begin)
         if shown is not line and not partial:
             echo.said.append((shown, line))

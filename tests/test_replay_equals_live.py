@@ -48,6 +48,8 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=False, 
     ("half a line in pieces", "lmtp", None, [(True, b"AUTH STA\n"), (False, b"ST"), (False, b"A")]),
     ("a greeting that another stands for", "", (72101276, 3), [(False, b"220 mx\r\n"), (True, b"USER a\r\n")]),
     ("half a greeting that a judge waits for", "", (378808519, 20), [(False, b"2")]),
+    ("half a reply that the client speaks into", "smtp", None, [(False, b"\0"), (True, b"220 mx ESMTP\r\n"),
+                                                                (False, b"220 mx ESMTP\r\n")]),
     ("a longer line in the place of one that came too early", "", (576632791, 6), [
         (False, b"220 mx\r\n"), (True, b"AUTH LOGIN\r\nUIDL\r\nLHLO c\r\n"), (False, b"220 mx\r\n")]),
 )}
