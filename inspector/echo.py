@@ -53,7 +53,7 @@ class Echo:
         self.said: list[tuple[bytes, bytes]] = []
         """Lines of the reply in hand in which some come back, as they are shown and as they came."""
         self.covers: list[Cover] = []
-        """The same of the segment in hand, for its capture."""
+        """The same of what has not left yet, for its capture."""
         self._whole: list[bytes] | None = None
         """What is looked for as a whole."""
         self._begun = -1

@@ -95,6 +95,10 @@ class Gate(Protocol):
     def edited(self, pdu: PDU) -> bytes | None:
         """What leaves in the place of a list of what the server can do, if anything."""
 
+    @property
+    def given(self) -> int:
+        """Where in the server's stream begins what the client has not got."""
+
     def left(self, position: int) -> bool:
         """Whether the client has got what the server has said up to there."""
 
@@ -403,8 +407,9 @@ class Session:
         """The next segment comes."""
         if self.hidden:
             self.hidden.clear()
-        if self.echo is not None:
-            self.echo.covers.clear()
+        if self.echo is not None and self.echo.covers:
+            given = self.gate.given if self.gate is not None else self.server.position
+            self.echo.covers = [cover for cover in self.echo.covers if cover.offset + cover.size > given]
 
     def remember(self, octets: bytes, first: int) -> None:
         """What a client has said is secret, from there on: where its server says it again, it is masked."""
@@ -481,6 +486,8 @@ class Session:
         assert instead is not None
         self.number = pdu.number - 1
         if pdu.direction is S2C:
+            if self.echo is not None:
+                self.echo.covers = [cover for cover in self.echo.covers if cover.offset < pdu.offset]
             self.server.offset = pdu.offset
             self.server.say(instead)
             return

@@ -50,6 +50,10 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=False, 
     ("half a greeting that a judge waits for", "", (378808519, 20), [(False, b"2")]),
     ("half a reply that the client speaks into", "smtp", None, [(False, b"\0"), (True, b"220 mx ESMTP\r\n"),
                                                                 (False, b"220 mx ESMTP\r\n")]),
+    ("a reply of which the first line waits for the last", "smtp", (383764891, 6), [
+        (True, b"M:<a@b> SIZE=9 BODY=8BITMIME\r\n"), (False, b"250-SIZE\r\n250"), (False, b"\r\n")]),
+    ("another reply in the place of one with what comes back", "smtp", (501003529, 6), [
+        (True, b"a" * 700 + b"\r\n"), (False, b"a" * 700 + b"\r\n")]),
     ("a longer line in the place of one that came too early", "", (576632791, 6), [
         (False, b"220 mx\r\n"), (True, b"AUTH LOGIN\r\nUIDL\r\nLHLO c\r\n"), (False, b"220 mx\r\n")]),
 )}
