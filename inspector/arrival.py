@@ -253,6 +253,10 @@ class Arrival:
                 found.append((client, rest, time, False))
         return found
 
+    def left(self, client: bool, time: int) -> None:
+        """What waits of a side has left only now."""
+        self.waiting = [(sender, data, time if sender is client else then) for sender, data, then in self.waiting]
+
     def keeps(self, client: bool) -> bool:
         """Whether there are octets of a side that no session has read."""
         return any(sender is client for sender, *_ in self.waiting)

@@ -444,6 +444,11 @@ class Inspector:
             return self._arrival.server[:LOOKED_AT]
         return self._heard if begin < LOOKED_AT else None
 
+    def left(self, client: bool, time: int) -> None:
+        """What has come of a side before it was known what the flow is, and was held back, leaves now."""
+        if self._arrival is not None:
+            self._arrival.left(client, time)
+
     def arrive(self) -> Session:
         """What the flow is is told now, if it is not known yet."""
         return self.session or self._arrived()

@@ -267,6 +267,17 @@ def test_what_was_said_before_repeats_nothing(tmp_path: Path, scheme: str, rest:
         assert not [line for line in play.told if line.startswith("C->S") and "hunter4" in line]
 
 
+@pytest.mark.parametrize("scheme", ["", "smtp", "pop3"])
+def test_a_half_greeting_is_told_when_it_leaves(tmp_path: Path, scheme: str) -> None:
+    """Held back to the end: the capture has it from then."""
+    capture = CaptureWriter(f"{tmp_path}/c.pcapng", alarm=pytest.fail)
+    play = Play(scheme, Watcher(), capture=capture).play([(S, b"220-mx\r\n")])
+    play.relay.ended(True)
+    play.relay.ended(False)
+    capture.close()
+    assert replayed(tmp_path / "c.pcapng", detailed=True) == play.told
+
+
 PARTS = [b"220 mx ESMTP\r\n", b"220-mx\r\n", b"220 x\r\n", b"+OK\r\n", b"* OK\r\n", b"* PREAUTH\r\n", b"EHLO c\r\n",
          b"LHLO c\r\n", b"USER a\r\n", b"PASS secret\r\n", b"QUIT\r\n", b"\r\n", PROXY1, PROXY2, PROXY2[:9], PROXY1[:9],
          b"STARTTLS\r\n",

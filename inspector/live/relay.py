@@ -503,9 +503,11 @@ class GatedRelay(Relay):
         rest = gate.rest(client) if gate is not None and not self._over else b""
         if gate is None or not rest:
             return
+        time = now()
+        self.inspector.left(client, time)
         if self._capture is not None and not client:
             shown = rest if self._keep_secrets else self.inspector.heard(rest, gate.given)
-            self._capture.segment(self.inspector.flow, S2C, shown, now())
+            self._capture.segment(self.inspector.flow, S2C, shown, time)
         self._pass_on(client, rest)
 
     def end_from_server(self) -> None:
