@@ -107,9 +107,12 @@ class Echo:
         """Where the mask begins in the line at that offset; -1 where nothing comes back."""
         if offset == self._begun and self._first >= 0:
             return self._first
-        at = 4 if line[:3].isdigit() else 5 if line[:1] in b"+-" and line else 0
-        first = self.begins(line, at) if len(line) - at >= LEAST else -1
-        return max(first, self._shown) if first >= 0 and offset == self._begun else first
+        # What was shown before there was a secret is not looked at: what follows looks as if it were a line.
+        before = self._shown if offset == self._begun else 0
+        rest = line[before:] if before else line
+        at = 4 if rest[:3].isdigit() else 5 if rest[:1] in b"+-" and rest else 0
+        first = self.begins(rest, at) if len(rest) - at >= LEAST else -1
+        return before + first if first >= 0 else -1
 
     def without(self, data: bytes) -> bytes:
         """Octets that nobody reads without the secrets that are whole in them, or that begin at their end."""

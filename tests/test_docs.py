@@ -286,7 +286,7 @@ def test_the_json_page_lists_every_member_of_every_event(objects: list[dict]) ->
         for name, value in one.items():
             assert isinstance(value, listed[name]), (name, value)
             assert not (isinstance(value, bool) and listed[name] is int)
-        optional = {"client_state", "transaction", "details", "reason", "candidates", "tls", "count"}
+        optional = {"client_state", "transaction", "details", "reason", "candidates", "tls", "count", "origin"}
         assert set(listed) - set(one) <= optional, one
     assert seen == {"flow_opened", "pdu", "anomaly", "part", "message", "attachment", "policy", "flow_closed"}
     for example in re.findall(r"^```json\n(.*?)\n```", PAGES["reference/json.md"], re.MULTILINE | re.DOTALL):
