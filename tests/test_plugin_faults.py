@@ -555,11 +555,12 @@ def test_an_ignored_interrupt_stays_ignored() -> None:
     try:
         with interrupt.heard():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with interrupt.heard():
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+            assert interrupt.came()
+        assert not interrupt.came()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
-    with interrupt.heard():
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        assert interrupt.came()
-    assert not interrupt.came()
-    assert signal.getsignal(signal.SIGINT) is before

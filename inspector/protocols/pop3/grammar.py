@@ -9,21 +9,12 @@ Knows single lines.  Must not know the state of a session.
 from __future__ import annotations
 
 import re
-from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from inspector.pdu import FAILED, MORE, OK, Outcome
 from inspector.protocols.foreign import speaks
 from inspector.protocols.line import deviations, line_end, veil
 from inspector.text import decode
-
-
-class Multiline(Enum):
-    """When a successful reply to a command has further lines, up to the dot (RFC 1939 §3): never by octet counts."""
-
-    NEVER = auto()
-    ALWAYS = auto()
-    WITHOUT_ARGUMENT = auto()
 
 
 class Command(NamedTuple):
@@ -33,7 +24,8 @@ class Command(NamedTuple):
     arguments: re.Pattern[bytes]
     """What may stand after the command word and its blank; matched whole."""
     reference: str
-    multiline: Multiline = Multiline.NEVER
+    multiline: bool = False
+    """A successful reply has further lines, up to the dot (RFC 1939 §3): never by octet counts."""
     message: bool = False
     """Its multi-line reply is an RFC 5322 message."""
     synchronises: bool = False
@@ -44,7 +36,7 @@ class Command(NamedTuple):
     """Tells who logs in."""
 
 
-def _command(verb: str, arguments: bytes, reference: str, multiline: Multiline = Multiline.NEVER, *,
+def _command(verb: str, arguments: bytes, reference: str, multiline: bool = False, *,
              message: bool = False, synchronises: bool = False, secret: int | None = None) -> Command:
     credentials = verb in ("USER", "PASS", "APOP", "AUTH")
     return Command(verb, re.compile(arguments, re.DOTALL), reference, multiline, message, synchronises, secret, credentials)
@@ -59,23 +51,26 @@ _COMMANDS: Final = (
     _command("PASS", rb".+", "RFC 1939 §7", secret=0),
     _command("APOP", rb"\S+ \S+", "RFC 1939 §7", secret=1),
     _command("STAT", rb"([^ \t]+)?", "RFC 1939 §5"),
-    _command("LIST", _OPTIONAL_NUMBER, "RFC 1939 §5", Multiline.WITHOUT_ARGUMENT),
-    _command("RETR", _NUMBER, "RFC 1939 §5", Multiline.ALWAYS, message=True),
+    _command("LIST", _OPTIONAL_NUMBER, "RFC 1939 §5", multiline=True),
+    _command("RETR", _NUMBER, "RFC 1939 §5", multiline=True, message=True),
     _command("DELE", _NUMBER, "RFC 1939 §5"),
     _command("NOOP", _NONE, "RFC 1939 §5"),
     _command("RSET", _NONE, "RFC 1939 §5"),
     _command("QUIT", _NONE, "RFC 1939 §5"),
-    _command("TOP", rb"\d{1,10} \d{1,10}", "RFC 1939 §7", Multiline.ALWAYS, message=True),
-    _command("UIDL", _OPTIONAL_NUMBER, "RFC 1939 §7", Multiline.WITHOUT_ARGUMENT),
-    _command("CAPA", _NONE, "RFC 2449 §5", Multiline.ALWAYS),
+    _command("TOP", rb"\d{1,10} \d{1,10}", "RFC 1939 §7", multiline=True, message=True),
+    _command("UIDL", _OPTIONAL_NUMBER, "RFC 1939 §7", multiline=True),
+    _command("CAPA", _NONE, "RFC 2449 §5", multiline=True),
     _command("AUTH", rb"(\S+( \S+)?)?", "RFC 5034 §4", synchronises=True, secret=1),
     _command("STLS", _NONE, "RFC 2595 §4", synchronises=True),
     _command("UTF8", rb"(USER)?", "RFC 6856 §2"),
-    _command("LANG", rb"(\S+)?", "RFC 6856 §3", Multiline.WITHOUT_ARGUMENT),
+    _command("LANG", rb"(\S+)?", "RFC 6856 §3", multiline=True),
 )
 
-AUTH_LIST: Final = _command("AUTH LIST", _NONE, "RFC 1734 §2", Multiline.ALWAYS)
+AUTH_LIST: Final = _command("AUTH LIST", _NONE, "RFC 1734 §2", multiline=True)
 """AUTH without a mechanism, by which old clients ask for the list of mechanisms."""
+
+ONE_LINE: Final = {entry.verb: entry._replace(multiline=False) for entry in _COMMANDS if entry.verb in ("LIST", "UIDL", "LANG")}
+"""Commands which with an argument have a reply of one line."""
 
 COMMANDS: Final[dict[bytes, Command]] = {spelling: entry for entry in _COMMANDS
                    for spelling in (entry.verb.encode(), entry.verb.lower().encode())}
@@ -159,6 +154,8 @@ def _read_command(line: bytes, size: int) -> CommandLine:
         command, word, argument = _uncommon(content, found)
     if command.verb == "AUTH" and not argument:
         command = AUTH_LIST
+    if command.multiline and argument.strip():
+        command = ONE_LINE.get(command.verb, command)
     if command.arguments.fullmatch(argument) is None:
         found.append(("syntax_error", f"{command.verb} with these arguments"))
     found += deviations(line, size, SASL_LINE if command.verb == "AUTH" else COMMAND_LINE)

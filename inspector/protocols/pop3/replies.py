@@ -12,8 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from inspector.pdu import PDU, Exchange
-from inspector.protocols.pop3.grammar import Command, Multiline
+from inspector.pdu import Exchange
 
 LOOKED_AT: Final = 32
 """Unanswered commands behind the oldest among which the one is sought that a reply is for, beside the last of all."""
@@ -31,12 +30,6 @@ _LINES: Final[Mapping[str, re.Pattern[bytes]]] = {
 """How the first line of a reply of several begins."""
 
 
-def has_lines(entry: Command, command: PDU | None) -> bool:
-    """Whether a successful reply to the command goes on up to a dot (RFC 1939 §3)."""
-    return entry.multiline is Multiline.ALWAYS or (
-        entry.multiline is Multiline.WITHOUT_ARGUMENT and command is not None and len(command.shown.split()) == 1)
-
-
 def excluded(exchange: Exchange, line: bytes) -> bool:
     """Whether a line that begins with `+OK` cannot be the answer to the command."""
     verb, command = exchange.verb, exchange.command
@@ -44,7 +37,7 @@ def excluded(exchange: Exchange, line: bytes) -> bool:
         return command is not None and not command.raw.strip()
     if verb == "STAT":
         return _SCAN.match(line) is None
-    if verb not in SHAPED or has_lines(exchange.entry, command):
+    if verb not in SHAPED or exchange.entry.multiline:
         return False
     return (_SCAN if verb == "LIST" else _UNIQUE).match(line) is None
 
@@ -62,7 +55,7 @@ def owner(pending: Sequence[Exchange], line: bytes) -> int:
     for place in [0, *_behind(pending)]:
         exchange = pending[place]
         shape = _LINES.get(exchange.verb)
-        if shape is not None and has_lines(exchange.entry, exchange.command) and shape.match(line):
+        if shape is not None and exchange.entry.multiline and shape.match(line):
             return place
     return -1
 

@@ -25,8 +25,8 @@ from inspector.protocols.line import (
     word_shown,
 )
 from inspector.protocols.pop3 import caution, grammar, phases, replies
-from inspector.protocols.pop3.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, CommandLine, Multiline, ReplyLine
-from inspector.protocols.pop3.replies import SHAPED, has_lines
+from inspector.protocols.pop3.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, CommandLine, ReplyLine
+from inspector.protocols.pop3.replies import SHAPED
 from inspector.reader import Reader
 from inspector.session import Observer, Session
 from inspector.text import decode
@@ -282,7 +282,7 @@ class Pop3Session(Session):
         self._succeeded = None
         if entry is None:
             return
-        if outcome is OK and entry.multiline is not Multiline.NEVER and has_lines(entry, command):
+        if outcome is OK and entry.multiline:
             self._begin_lines(exchange, entry, line[-2:] != b"\r\n")
         else:
             self._succeeded = exchange if outcome is OK else None
@@ -394,7 +394,7 @@ class Pop3Session(Session):
         """
         exchange = self.pending[0]
         entry = exchange.entry
-        if entry is None or not has_lines(entry, exchange.command):
+        if entry is None or not entry.multiline:
             return False
         self._doubted = False
         del self.pending[0]
