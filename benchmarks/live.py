@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +21,7 @@ import generator
 import process
 import summary
 from bench import Bench
-from peers import PEERS, Peer, Programs, default_mailspy
+from peers import PEERS, Peer, Programs, another, default_mailspy
 from works import WORKS
 
 
@@ -35,11 +35,13 @@ def arguments() -> argparse.Namespace:
     add("--scale", type=float, default=1.0, help="multiplies the amounts of S, R, M, B and BW (default: 1)")
     add("--out", type=Path, metavar="FILE.jsonl", help="append each record to this file as well")
     add("--pin", choices=("one", "none"), default="one", help="proxy, client and server on one CPU, or anywhere")
-    add("--mailspy", default=default_mailspy(), metavar="CMD", help="the command that starts mailspy")
+    add("--mailspy", action="append", metavar="CMD",
+        help="the command that starts mailspy; a second one measures another build in the same run, as mailspy-2")
     add("--mitmdump", default=shutil.which("mitmdump") or "", metavar="PATH", help="default: the one on PATH")
     add("--haproxy", default=shutil.which("haproxy") or "", metavar="PATH", help="default: the one on PATH")
     add("--python", default=sys.executable, metavar="PATH", help="a Python with Twisted for the forwarder")
     found = parser.parse_args()
+    found.mailspy = found.mailspy or [default_mailspy()]
     for option, names, known in (("works", found.works, WORKS), ("peers", found.peers, PEERS)):
         for name in names.split(","):
             if name not in known:
@@ -47,9 +49,10 @@ def arguments() -> argparse.Namespace:
     return found
 
 
-def present(names: str, programs: Programs) -> list[Peer]:
-    """The peers that can run here; says which cannot."""
-    chosen = [PEERS[name] for name in names.split(",")]
+def present(names: str, programs: Programs, builds: Sequence[str]) -> list[Peer]:
+    """The peers that can run here, with the other builds of mailspy; says which cannot."""
+    others = [another(number, command) for number, command in enumerate(builds, 2)]
+    chosen = [peer for name in names.split(",") for peer in (PEERS[name], *(others if name == "mailspy" else []))]
     reasons = {peer.name: peer.absent(programs) for peer in chosen}
     for name, reason in reasons.items():
         if reason:
@@ -58,11 +61,11 @@ def present(names: str, programs: Programs) -> list[Peer]:
 
 
 def records(bench: Bench, options: argparse.Namespace, peers: list[Peer]) -> Iterator[dict[str, Any]]:
-    """Round by round, work by work, peer by peer."""
+    """Round by round, work by work, peer by peer; in every other round from the last peer to the first."""
     begun = round(time.time(), 3)
     for number in range(options.rounds):
         for name in options.works.split(","):
-            for peer in peers:
+            for peer in reversed(peers) if number % 2 else peers:
                 for record in bench.run(WORKS[name], peer):
                     yield {"run": begun, "round": number, "pin": options.pin, "scale": options.scale,
                            "load": os.getloadavg()[0], **record}
@@ -79,12 +82,12 @@ def keep(record: dict[str, Any], out: Path | None) -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """All records of the run; stops early, and keeps what there is, on an interrupt."""
-    programs = Programs(options.mailspy, options.mitmdump, options.haproxy, options.python)
+    programs = Programs(options.mailspy[0], options.mitmdump, options.haproxy, options.python)
     bench = Bench(generator.build(folder), programs, options.scale)
     process.prepare(options.pin == "one")
     done: list[dict[str, Any]] = []
     try:
-        for record in records(bench, options, present(options.peers, programs)):
+        for record in records(bench, options, present(options.peers, programs, options.mailspy[1:])):
             done.append(record)
             keep(record, options.out)
     except KeyboardInterrupt:

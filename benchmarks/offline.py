@@ -6,7 +6,9 @@
     O2   SMTP sessions with a message of 2 MB each, 8 at a time
     O3   O2, one packet in a hundred swapped with the next or sent twice
 
-Peers that are not installed are left out.  Knows packets and processes.  Must not know how anybody reads them.
+Peers that are not installed are left out.  In every other round the last comes first.
+
+Knows packets and processes.  Must not know how anybody reads them.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import base64
 import os
 import random
 import resource
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -160,11 +163,13 @@ def run(command: list[str], out: str) -> tuple[float, float]:
 def main() -> None:
     """Makes the captures, runs everybody in turns, prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mailspy", default="mailspy")
+    parser.add_argument("--mailspy", action="append", metavar="CMD",
+                        help="the command that starts mailspy; a second one measures another build in the same run, as mailspy-2")
     parser.add_argument("--scale", type=float, default=1.0, help="of 20,000 and 200 sessions")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--works", default="O1,O2,O3")
     options = parser.parse_args()
+    options.mailspy = options.mailspy or ["mailspy"]
     sessions = max(1, int(20_000 * options.scale)), max(1, int(200 * options.scale))
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -184,8 +189,9 @@ def table(work: str, capture: str, size: int, options: argparse.Namespace, place
     order = ["-o", "tcp.reassemble_out_of_order:TRUE"] if work == "O3" else []
     fields = [part for name in ("frame.number", "tcp.stream", "pop.request.command", "pop.response.indicator", "smtp.req.command",
                                 "smtp.response.code", "imf.from", "imf.subject") for part in ("-e", name)]
-    replay = [options.mailspy, "replay", "--json", capture]
-    commands = {"mailspy": replay, "mailspy --jobs 2": [*replay, "--jobs", "2"],
+    builds = {f"mailspy-{number}" if number > 1 else "mailspy": [*shlex.split(command), "replay", "--json", capture]
+              for number, command in enumerate(options.mailspy, 1)}
+    commands = {**builds, **{f"{name} --jobs 2": [*command, "--jobs", "2"] for name, command in builds.items()},
                 "tshark fields": ["tshark", "-n", *order, "-r", capture, "-Y", "pop||smtp", "-T", "fields", *fields],
                 "tshark imf": ["tshark", "-n", *order, "-r", capture, "-q", "--export-objects", f"imf,{place / 'objects'}"],
                 "bare dpkt loop": [sys.executable, "-c", DPKT, capture],
@@ -194,8 +200,8 @@ def table(work: str, capture: str, size: int, options: argparse.Namespace, place
         del commands["tshark imf"]
     times: dict[str, list[float]] = {}
     peaks: dict[str, float] = {}
-    for _ in range(options.rounds):
-        for name, command in commands.items():
+    for number in range(options.rounds):
+        for name, command in list(commands.items())[::1 - 2 * (number % 2)]:
             if shutil.which(command[0]) is None or (command[1] == "-c" and find_spec("dpkt") is None):
                 continue
             shutil.rmtree(place / "objects", ignore_errors=True)

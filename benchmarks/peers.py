@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +70,14 @@ def mailspy(programs: Programs, ports: Ports, folder: Path, capture: Path | None
             "--listen", f"127.0.0.1:{ports.pop}", "--upstream", f"pop3://127.0.0.1:{ports.back_pop}",
             "--listen", f"127.0.0.1:{ports.smtp}", "--upstream", f"smtp://127.0.0.1:{ports.back_smtp}",
             "--json", *(["-w", str(capture)] if capture else [])]
+
+
+def another(number: int, command: str) -> Peer:
+    """One more build of mailspy."""
+    def started(programs: Programs, ports: Ports, folder: Path, capture: Path | None) -> list[str]:
+        return mailspy(replace(programs, mailspy=command), ports, folder, capture)
+
+    return Peer(f"mailspy-{number}", started, lambda programs: missing(command))
 
 
 def forwarder(programs: Programs, ports: Ports, folder: Path, capture: Path | None) -> list[str]:
