@@ -27,7 +27,7 @@ from inspector.recognition import (
     may_command,
     speaks_ftp,
 )
-from inspector.wrapping import Heads, Wrapping, begun, passable, secrets, unfinished, unwrapped
+from inspector.wrapping import Heads, Wrapping, begun, passable, plain, secrets, unfinished, unwrapped
 
 PREAUTH: Final = b"* PREAUTH"
 """How an IMAP server greets a client that need not log in (RFC 9051 §7.1.4)."""
@@ -64,7 +64,7 @@ class Arrival:
         """How many octets that is, of the client and of the server."""
         self._scanned = 0
         """Up to where the client's lines were looked at, and have told nothing."""
-        self._scan = unread_lines()
+        self._scan: Hold | None = None
         """Covers their secrets first."""
         self._shown_last: Hold | None = None
         """What the client has said, as far as a capture has it."""
@@ -121,6 +121,25 @@ class Arrival:
             self.server += data
         if self._opening:
             self._unwrap(client)
+
+    # What nearly every flow begins with, where the protocol was given: nothing of it need wait
+
+    def greets(self, data: bytes) -> bool:
+        """Whether these octets, the first of all, are the whole greeting of a server of that protocol."""
+        first = self._opening and not (self.waiting or self.client or self.server or self._deaf)
+        if not first or not self.scheme or data[-1:] != b"\n" or len(data) > self._looked_at:
+            return False
+        line = first_line(data)
+        if not line or not _fits(greeted(line), self.scheme):
+            return False
+        self.server, self._spoken, self._greeted = data, True, True
+        return True
+
+    def goes_on(self, data: bytes) -> bool:
+        """Whether these octets of a client, its first after such a greeting, begin no header: all is known then."""
+        return self._greeted and self._opening and not (self.client or self.waiting or self._deaf) and plain(data)
+
+    # Whatever else comes
 
     def _unwrap(self, client: bool) -> None:
         octets = self.client
@@ -192,7 +211,8 @@ class Arrival:
         if end <= begin:
             return ""
         self._scanned = end
-        return commanded(self._scan.feed(self.client[begin:end]))
+        scan = self._scan = self._scan or unread_lines()
+        return commanded(scan.feed(self.client[begin:end]))
 
     def _see_lines(self, begin: int) -> None:
         """Finds the ends of those of the client's lines that are looked at, from that octet on."""
@@ -202,7 +222,7 @@ class Arrival:
 
     def _by_greeting(self, line: bytes) -> str:
         name, scheme = greeted(line), self.scheme
-        if scheme and (name == NOT_MAIL or {name, scheme} <= {*SMTP_FAMILY}):
+        if scheme and (name == NOT_MAIL or _fits(name, scheme)):
             return scheme
         if name == NOT_MAIL:
             name = next((protocol for word, protocol in self._plugins if word and line.startswith(word)), NOT_MAIL)
@@ -222,7 +242,7 @@ class Arrival:
         if not line:
             return ""
         name, self._greeted = greeted(line), True
-        if name in (NOT_MAIL, scheme) or {name, scheme} <= {*SMTP_FAMILY}:
+        if name == NOT_MAIL or _fits(name, scheme):
             return ""
         return f"the server greets as {name.upper()} does, where {scheme.upper()} is due" + (
             ", and mailspy does not read that" if name == "imap" else "")
@@ -312,3 +332,8 @@ class Arrival:
             for first, last in secrets(octets, b"".join(data for client, data, _ in self.waiting if not client)):
                 hidden = hidden[:first] + stars(len(hidden[first:last])) + hidden[last:]
         return hidden[-size:] if size else b""
+
+
+def _fits(name: str, scheme: str) -> bool:
+    """Whether a greeting of that protocol is one of the other."""
+    return name == scheme or (name in SMTP_FAMILY and scheme in SMTP_FAMILY)

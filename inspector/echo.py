@@ -76,9 +76,9 @@ class Echo:
 
     def begins(self, line: bytes, at: int) -> int:
         """Where what is masked begins in a server's line, from `at` on; -1 where nothing is."""
-        if self._heads is None:
-            self._heads = sorted({head for line, first in self._lines for head in _heads(line, first)})
         heads = self._heads
+        if heads is None:
+            heads = self._heads = self._beginnings()
         lowered = line[:LOOKED_AT].lower()
         found = LOOKED_AT if len(line) > LOOKED_AT and heads else len(line)
         for head, at_word in heads:
@@ -131,6 +131,14 @@ class Echo:
                 data = data[:-size] + data[-size:].translate(WHOLE)
         return data
 
+    def _beginnings(self) -> list[tuple[bytes, bool]]:
+        """How all of the secrets may begin in another line."""
+        heads: dict[bytes, bool] = {}
+        for line, first in self._lines:
+            for word, shown in _words(line, first):
+                _add_heads(word, shown, heads)
+        return list(heads.items())
+
     def _needles(self) -> list[bytes]:
         """What is looked for as a whole, in small letters."""
         found = {form[:COMPARED].lower() for line, first in self._lines for word, _ in _words(line, first)
@@ -152,26 +160,32 @@ def _words(line: bytes, first: int) -> list[tuple[bytes, int]]:
 
 
 def _forms(word: bytes) -> list[bytes]:
-    """What a word is in base64, and what it is if it is base64 itself: of `PLAIN` (RFC 4616) the password."""
-    forms = [binascii.b2a_base64(word, newline=False).rstrip(b"=")]
-    if len(word) >= 8 and _ENCODED.fullmatch(word) is not None:
-        try:
-            said = binascii.a2b_base64(word + b"=" * (-len(word) % 4))
-        except ValueError:
-            return forms
-        pieces = [said[said.rindex(b"\0") + 1:]] if said.count(b"\0") > 1 else _PIECES.findall(said)
-        forms += [piece for piece in pieces[:WORDS] if len(piece) >= LEAST]
-    return forms
+    """What a word is in base64, and what it is if it is base64 itself."""
+    return [binascii.b2a_base64(word, newline=False).rstrip(b"="), *_decoded(word)]
 
 
-def _heads(line: bytes, first: int) -> list[tuple[bytes, bool]]:
-    """How what a line holds of secrets may begin in another."""
-    heads: list[tuple[bytes, bool]] = []
-    for word, shown in _words(line, first):
-        heads.append((word[:max(LEAST, shown + 1)].lower(), True))
-        for form in _forms(word):
-            heads.append((form[:LEAST].lower(), True))
-            heads.append((binascii.b2a_base64(form, newline=False)[:LEAST].lower(), True))
-        heads += [(binascii.b2a_base64(b"\0" * before + word, newline=False)[before + 1:before + 1 + LONG].lower(), False)
-                  for before in (1, 2)]
-    return [head for head in heads if len(head[0]) >= LEAST]
+def _decoded(word: bytes) -> list[bytes]:
+    """What a word is if it is base64: of `PLAIN` (RFC 4616) the password."""
+    if len(word) < 8 or _ENCODED.fullmatch(word) is None:
+        return []
+    try:
+        said = binascii.a2b_base64(word + b"=" * (-len(word) % 4))
+    except ValueError:
+        return []
+    pieces = [said[said.rindex(b"\0") + 1:]] if said.count(b"\0") > 1 else _PIECES.findall(said)
+    return [piece for piece in pieces[:WORDS] if len(piece) >= LEAST]
+
+
+def _add_heads(word: bytes, shown: int, heads: dict[bytes, bool]) -> None:
+    """How a word of a secret may begin in another line, in small letters; whether only where a word does.
+
+    Of what is encoded so many octets are looked at as its beginning depends on.
+    """
+    heads.setdefault(word[:max(LEAST, shown + 1)].lower(), True)
+    for form in (binascii.b2a_base64(word[:LEAST]), *_decoded(word)):
+        begin = form[:LEAST]
+        heads.setdefault(begin.lower(), True)
+        heads.setdefault(binascii.b2a_base64(begin)[:LEAST].lower(), True)
+    begin = word[:LONG + 1]
+    heads[binascii.b2a_base64(b"\0" + begin, newline=False)[2:2 + LONG].lower()] = False
+    heads[binascii.b2a_base64(b"\0\0" + begin, newline=False)[3:3 + LONG].lower()] = False

@@ -167,6 +167,11 @@ _PLAIN: Final = re.compile(
     rb"|(?:RETR|DELE|LIST|UIDL|TOP)(?: \d+){1,2}|BDAT \d+(?: LAST)?)\r?\n?", re.IGNORECASE)
 """Most of what is said, told at once."""
 
+_NO_RECORD: Final = re.compile(rb"[\x14-\x18]\x03[\0-\x04][^\0-\x48]")
+"""What begins as a record of TLS does, but for its length (RFC 8446 §5.1)."""
+_PASS: Final = re.compile(rb"PASS [!-~]+\r?\n?", re.IGNORECASE)
+"""Most of what is said that is secret."""
+
 
 def line_end(line: bytes) -> int:
     """The index at which the end of the line begins."""
@@ -177,8 +182,23 @@ def line_end(line: bytes) -> int:
 
 def veil(line: bytes) -> Veiled | None:
     """A client's line, or the beginning of one, with what is not harmless in it covered; None where all of it is harmless."""
-    if len(line) <= LOOKED_AT and _PLAIN.fullmatch(line) is not None:
-        return None
+    found = _found(line)
+    if found is not None and line[0] < 25 and _NO_RECORD.match(line) is not None:
+        return found._replace(line=found.line[:3] + unlike_length(found.line[3:]))
+    return found
+
+
+def unlike_length(shown: bytes) -> bytes:
+    """What is shown of octets that stand where the length of a record of TLS is due, and are none: stars could be read as one."""
+    return b"x" + shown[1:] if shown[:1] == b"*" else shown
+
+
+def _found(line: bytes) -> Veiled | None:
+    if len(line) <= LOOKED_AT:
+        if _PLAIN.fullmatch(line) is not None:
+            return None
+        if _PASS.fullmatch(line) is not None:
+            return _covered(line, len(b"PASS "), line_end(line), b"PASS")
     at, end = 0, line_end(line)
     limit = min(end, LOOKED_AT)
     while at < limit:

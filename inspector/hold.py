@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from inspector.harmless import LOOKED_AT, MECHANISMS, WHOLE, covered, veil
+from inspector.harmless import LOOKED_AT, MECHANISMS, WHOLE, covered, unlike_length, veil
 from inspector.pdu import PDU, Kind
 
 LINES: Final = -1
@@ -34,6 +34,8 @@ _LONGEST: Final = 64
 _ASKS: Final = re.compile(rb"[ \t]*AUTH[ \t]+[^ \t\r\n]", re.IGNORECASE)
 _HEADER: Final = 5
 """Octets before the content of a record of TLS: its type, a version, its length, 18,432 at most (RFC 5246 §6.2.3)."""
+LENGTH_AT: Final = 3
+"""Where in it the length begins."""
 _RECORD: Final = re.compile(rb"(?:[\x14-\x18](?:\x03(?:[\x00-\x04](?:[\x00-\x48].?)?)?)?)?", re.DOTALL)
 
 
@@ -209,6 +211,7 @@ class Unread:
     def feed(self, data: bytes) -> bytes:
         """The next octets as they are shown."""
         at = 0
+        unlike = False
         while self._records and at < len(data):
             if self._left:
                 size = min(self._left, len(data) - at)
@@ -218,12 +221,13 @@ class Unread:
                 if len(self._head) == _HEADER:
                     self._left, self._head = int.from_bytes(self._head[3:]), b""
             else:
-                self._records = False
+                self._records, unlike = False, len(self._head) == LENGTH_AT
                 break
             at += size
         first = self._first.feed(data[at:at + self._looked_at]) if self._looked_at else b""
         self._looked_at -= len(first)
-        return data[:at] + first + data[at + len(first):].translate(WHOLE)
+        shown = first + data[at + len(first):].translate(WHOLE)
+        return data[:at] + (unlike_length(shown) if unlike else shown)
 
 
 def masked_lines(data: bytes, everything: bool = False) -> bytes:

@@ -43,7 +43,8 @@ class Mask:
         """What the reader holds."""
         self._chunks: Letters | None = None
         """BDAT chunks of which no segment was missed."""
-        self._echo = Echo()
+        self._echo: Echo | None = None
+        """Of what it has said that nobody has read."""
         self._tail = b""
         """What the client has said last that nobody has read."""
         self._heard = b""
@@ -105,7 +106,7 @@ class Mask:
         """Octets of a server that nobody has read, without what comes back of what its client has said last."""
         size = min(len(data), self._due)
         self._due -= size
-        if not size:
+        if not size or self._echo is None:
             return data
         before, joined = len(self._heard), self._heard + data[:size]
         self._heard = joined[-COMPARED:]

@@ -702,8 +702,26 @@ class Inspector:
 
     def _arrive(self, arrival: Arrival, client: bool, data: bytes, time: int) -> None:
         """Octets of a flow of which it is not known yet what it is, or what stands before it."""
-        arrival.take(client, data, time)
-        self._learn(arrival)
+        session = self.session
+        if session is None and not client and arrival.greets(data):
+            self._settle(arrival, arrival.scheme)
+            self._segment(client, data, time)
+        elif session is not None and client and data and arrival.goes_on(data):
+            self._segment(client, data, time)
+            self._leave_arrival()
+        else:
+            arrival.take(client, data, time)
+            self._learn(arrival)
+
+    def _segment(self, client: bool, data: bytes, time: int) -> None:
+        """Octets that are the session's alone."""
+        session = self.session
+        assert session is not None
+        session.forget_covers()
+        try:
+            session.segment(client, data, time)
+        except BaseException as error:
+            self._degrade(error)
 
     def _learn(self, arrival: Arrival) -> None:
         """What the octets so far tell."""

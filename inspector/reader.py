@@ -132,6 +132,8 @@ class Reader:
             self.said.append((self.offset, self.offset + len(raw)))
         rest, self.buffer = self.buffer, b""
         self._read(raw)
+        if self.step is Reader.nothing:
+            rest = b""
         self.buffer, self._wanting = grown(self.buffer, rest) if self.buffer else rest, None
 
     def says(self, begin: int, end: int) -> bool:
@@ -550,7 +552,8 @@ class Reader:
             return MORE_NEEDED
         length = int.from_bytes(data[position + 3:position + 5])
         uncovered = self.session.uncovered
-        if data[position + 1] != 3 or length > RECORD_MAX or (uncovered and not self.session.hides(data[position], length)):
+        record = data[position + 1] == 3 and data[position + 2] <= 4 and length <= RECORD_MAX
+        if not record or (uncovered and not self.session.hides(data[position], length)):
             if uncovered:
                 return self._clear_line(data, position)
             self.step = Reader.opaque

@@ -118,7 +118,7 @@ class Gate(Protocol):
 class Veil:
     """What TLS hides of a session, and what came before it."""
 
-    __slots__ = ("agreed", "asked", "client", "crossed", "edited", "exposed", "failed", "legs", "offered", "server", "unasked")
+    __slots__ = ("agreed", "client", "crossed", "edited", "exposed", "failed", "legs", "offered", "server", "unasked")
 
     def __init__(self) -> None:
         self.client = -1
@@ -132,8 +132,6 @@ class Veil:
         """Then the server has answered in the clear: it reads no TLS."""
         self.failed = False
         """There is no TLS where there was to be."""
-        self.asked = False
-        """Somebody logs in, in clear text that comes where TLS is due."""
         self.edited = False
         """What is offered or refused is mailspy's, not the server's."""
         self.legs: set[str] = set()
@@ -688,10 +686,9 @@ class Session:
         """Where a secret stands in the client's line that begins so."""
         return None
 
-    def unread_secret(self, lines: bytes, everything: bool) -> tuple[tuple[int, int] | None, bool]:
-        """Where there are secrets in what nobody reads as commands, and whether all that comes after may be secret; `everything`:
-        all that is here may be."""
-        return None, False
+    def unread_secret(self, lines: bytes) -> tuple[int, int] | None:
+        """Where there are secrets in what nobody reads as commands."""
+        return None
 
     @property
     def cut_short(self) -> bool:
@@ -932,13 +929,15 @@ class Session:
             # What a server says to what nobody reads may repeat it.
             secret = (0, len(head)) if reader.client or self.client.position else None
         elif reader.client:
-            secret, asks = self.unread_secret(head, self._veil.asked)
-            self._veil.asked = self._veil.asked or asks
+            secret = self.unread_secret(head)
         pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, self.client_state, 0, secret, None,
                         NOTHING, note)
         hello = _SERVER_HELLO.search(note) if record and not reader.client else None
         if hello is not None and (told := weak(hello[1], "")):
             self.anomaly("weak_tls", told, pdu)
+        if early and reader.client and self.comes_after(head) != LINES:
+            # What comes is no command where this is one: some of it may be secret, and none of it is TLS.
+            reader.give_up()
         if not self._veil.agreed:
             return
         if early:

@@ -98,6 +98,11 @@ def begun(client: bytes) -> bool:
     return bool(client) and client[0] in _FIRST_OCTETS and any(client.startswith(first) for first, _ in _WRAPPINGS)
 
 
+def plain(client: bytes) -> bool:
+    """Whether no header begins so: the first octet tells."""
+    return client[0] not in _FIRST_OCTETS
+
+
 def passable(client: bytes, server: bytes) -> int:
     """How many octets of the beginning of a header may go on before it is whole: those that a proxy answers, and whole lines."""
     if client.startswith(b"\x05"):

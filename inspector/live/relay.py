@@ -345,6 +345,8 @@ class GatedRelay(Relay):
         words = words._replace(heard=heard)
         begin, end = words.said[0] if words.said else (0, 0)
         self._got(left, time, (), begin - len(words.withheld))
+        if words.withheld and not self._keep_secrets:
+            words = words._replace(withheld=inspector.heard(words.withheld, begin))
         self._record_words(words, time)
         self._got(farewell, time, inspector.comments(), end)
         if left or farewell:

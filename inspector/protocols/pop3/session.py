@@ -16,7 +16,6 @@ from inspector.pdu import MORE, NOTHING, OK, PDU, Exchange, Flow, Kind, Message,
 from inspector.protocols.line import (
     agreed,
     asks_by_name,
-    asks_on,
     content_deviations,
     deviations,
     line_end,
@@ -422,8 +421,8 @@ class Pop3Session(Session):
             return None if rest.strip() == b"*" else (0, line_end(rest))
         return secret_span(rest)
 
-    def unread_secret(self, lines: bytes, everything: bool) -> tuple[tuple[int, int] | None, bool]:
-        return (0, line_end(lines)) if everything else secret_from(lines), asks_on(lines)
+    def unread_secret(self, lines: bytes) -> tuple[int, int] | None:
+        return secret_from(lines)
 
     def holds(self) -> int:
         return SECRET if any(exchange.verb == "AUTH" for exchange in self.pending) else LINES

@@ -26,7 +26,7 @@ from inspector.pdu import (
     Recipient,
     Transaction,
 )
-from inspector.protocols.line import agreed, asks_on, content_deviations, line_end, secret_from, secret_span, word_shown
+from inspector.protocols.line import agreed, content_deviations, line_end, secret_from, secret_span, word_shown
 from inspector.protocols.smtp import caution, grammar, phases, replies
 from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, ReplyLine
 from inspector.protocols.smtp.replies import ANSWERS
@@ -620,8 +620,8 @@ class SmtpSession(Session):
             return None if rest.strip() == b"*" else (0, line_end(rest))
         return secret_span(rest)
 
-    def unread_secret(self, lines: bytes, everything: bool) -> tuple[tuple[int, int] | None, bool]:
-        return (0, line_end(lines)) if everything else secret_from(lines), asks_on(lines)
+    def unread_secret(self, lines: bytes) -> tuple[int, int] | None:
+        return secret_from(lines)
 
     def holds(self) -> int:
         waiting = {exchange.verb for exchange in self.pending}
