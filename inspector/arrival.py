@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from inspector.harmless import veil
 from inspector.hold import Hold, masked_lines, unread_lines
 from inspector.pdu import stars
 from inspector.recognition import (
@@ -44,9 +45,9 @@ Piece = tuple[bool, bytes, int]
 class Arrival:
     """A flow until it is known what it is."""
 
-    __slots__ = ("_came", "_deaf", "_ends", "_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_scan",
-                 "_scanned", "_shown_last", "_spoken", "_whole", "asked", "client", "lapsed", "refutable", "scheme", "server",
-                 "waiting", "wondered", "wrapping")
+    __slots__ = ("_came", "_ends", "_greeted", "_heads", "_looked_at", "_most", "_opening", "_plugins", "_scan",
+                 "_scanned", "_shown_last", "_spoken", "_whole", "asked", "client", "deaf", "lapsed", "refutable", "scheme",
+                 "server", "waiting", "wondered", "wrapping")
 
     def __init__(self, scheme: str, plugins: Sequence[tuple[bytes, str]], most: int) -> None:
         """`scheme`: the protocol that was given; `plugins`: greetings of protocols that nobody else knows; `most`: octets that
@@ -84,14 +85,14 @@ class Arrival:
         """It was asked what is odd about the greeting."""
         self.refutable = False
         """The greeting is that of several protocols."""
-        self._deaf = False
+        self.deaf = False
         """What comes from the server tells nothing."""
         self.lapsed = False
         """It has taken too long: whatever comes may leave."""
 
     def hear(self, server: bytes) -> None:
         """The server has said so; what its client got, and comes next, is mailspy's in its place."""
-        self.server, self._deaf = server, True
+        self.server, self.deaf = server, True
         if self._opening:
             self._unwrap(False)
 
@@ -110,7 +111,7 @@ class Arrival:
         """Octets have come."""
         self.waiting.append((client, data, time))
         self._came[client] += len(data)
-        if self._deaf and not client:
+        if not client and self._tells_nothing():
             return
         most = self._most if self._opening and (client or begun(self.client)) else LOOKED_AT
         if client:
@@ -126,7 +127,7 @@ class Arrival:
 
     def greets(self, data: bytes) -> bool:
         """Whether these octets, the first of all, are the whole greeting of a server of that protocol."""
-        first = self._opening and not (self.waiting or self.client or self.server or self._deaf)
+        first = self._opening and not (self.waiting or self.client or self.server or self.deaf)
         if not first or not self.scheme or data[-1:] != b"\n" or len(data) > self._looked_at:
             return False
         line = first_line(data)
@@ -137,9 +138,16 @@ class Arrival:
 
     def goes_on(self, data: bytes) -> bool:
         """Whether these octets of a client, its first after such a greeting, begin no header: all is known then."""
-        return self._greeted and self._opening and not (self.client or self.waiting or self._deaf) and plain(data)
+        return self._greeted and self._opening and not (self.client or self.waiting or self.deaf) and plain(data)
 
     # Whatever else comes
+
+    def _tells_nothing(self) -> bool:
+        """Whether what the server says now counts no more: after a secret of its client's it may be that, and is masked."""
+        octets = self.client
+        if octets and not self.deaf and not (self._opening and begun(octets)) and not self.greeting:
+            self.deaf = any(map(veil, octets[:self._looked_at].splitlines(keepends=True)))
+        return self.deaf
 
     def _unwrap(self, client: bool) -> None:
         octets = self.client
@@ -298,7 +306,7 @@ class Arrival:
             return came
         if not client:
             answers = self._opening and begun(self.client) and not self._may_speak
-            return came if answers or self.lapsed or (self.greeting and not self.scheme) else head
+            return came if answers or self.lapsed or self.deaf or (self.greeting and not self.scheme) else head
         end = octets.rfind(b"\n") + 1
         if self._opening and not self.lapsed:
             return passable(octets, self.server)

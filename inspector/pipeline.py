@@ -749,7 +749,8 @@ class Inspector:
         if arrival.passes and not arrival.asked:
             arrival.asked = True
             asking.judge_unread()
-        if arrival.lapsed and arrival.server and not arrival.wondered:
+        passes = arrival.lapsed or (arrival.deaf and not arrival.asked)
+        if passes and arrival.keeps(False) and not arrival.wondered:
             arrival.wondered = True
             asking.judge_unread(False)
 
