@@ -158,10 +158,9 @@ class CaptureWriter:
         """From here on records wait for `flush`, which whoever sends octets on calls before: one write for several."""
         self._file.gathering = True
 
-    @property
-    def flush(self) -> Callable[[], None]:
-        """Call it to write what was gathered: when it returns the kernel has it."""
-        return self._file.flush
+    def flush(self) -> None:
+        """Writes what was gathered: when it returns the kernel has it."""
+        self._file.flush()
 
     def close(self) -> None:
         """Closes the file; whatever was written is in it already."""

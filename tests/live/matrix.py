@@ -83,7 +83,8 @@ class Lines:
         return b"".join(lines)
 
     def begin_tls(self, context: ssl.SSLContext, server: bool) -> None:
-        """Goes on in TLS."""
+        """Goes on in TLS; raises OSError where the peer has gone, which `wrap_socket` finds only when it has the descriptor."""
+        self.link.getpeername()
         self.link = secure = context.wrap_socket(self.link, server_side=server, do_handshake_on_connect=False)
         secure.do_handshake()
 
