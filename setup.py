@@ -14,7 +14,7 @@ from pathlib import Path
 
 COMPILED = {
     "inspector": ("anomaly", "arrival", "doubt", "echo", "framing", "gate", "harmless", "hold", "host", "interrupt", "jobs",
-                  "limits", "lines", "machine", "mask", "newcomer", "offers", "output", "pdu", "pipeline", "protocol",
+                  "limits", "lines", "machine", "mask", "newcomer", "offers", "output", "pdu", "pipeline", "posing", "protocol",
                   "reader", "readings", "recognition", "remainder", "run", "segment", "session", "sinks", "starttls", "text",
                   "wary", "wrapping"),
     "inspector/protocols": ("foreign", "line"),

@@ -2,7 +2,8 @@
 
 Rules.  The end of a content is CRLF, a dot, CRLF (RFC 5321 §4.1.1.4).  Servers were built that take LF or CR alone for the end of
 a line, or pass over NUL and other control octets: to them a dot that stands alone between such is the end too, and what follows
-are commands.  Any cutting of the same octets finds the same.
+are commands.  A dot among blanks, or between octets that end a line to few, is written by honest people too: it makes what
+follows suspicious, no more.  Any cutting of the same octets finds the same.
 
 Knows octets.  Must not know who sends the content, or who asks.
 """
@@ -48,3 +49,43 @@ class Ends:
             return True
         self._tail = octets[begin:]
         return False
+
+
+_BLANKS: Final = bytes([*range(10), 11, 12, *range(14, 33), *range(127, 160), 255])
+"""What may stand about a dot alone: the octets of `_NOTHING`, and blanks."""
+_BREAKS: Final = b"\0\x0b\x0c\x1c\x1d\x1e\x85\x8a\x8d"
+"""What ends a line to some, and is no end of one; CR and LF with their top bit, too."""
+_DOTS: Final = b".\xae"
+"""A dot, and one with its top bit."""
+_DOT: Final = re.compile(rb"(?<=[\r\n" + re.escape(_BLANKS) + rb"])[.\xae][" + re.escape(_BLANKS) + rb"]*(?:[\r\n]|(?<=["
+                         + re.escape(_BREAKS) + rb"]))")
+
+
+class Padded:
+    """Watches one content for a dot that is alone on its line but for blanks, or between octets that end a line to some."""
+
+    __slots__ = ("_before",)
+
+    def __init__(self) -> None:
+        self._before = b"\n"
+        """What stands for all that has come: the beginning of a line, the same with a dot, or anything else."""
+
+    def seen(self, data: bytes) -> int:
+        """Takes octets.  Gives where they go on behind such a dot and the end of its line; -1 when there is none."""
+        octets = self._before + data
+        at = 0
+        for match in _DOT.finditer(octets):
+            if _begins(octets[at:match.start()]):
+                return match.end() - len(self._before)
+            at = match.end()
+        rest = octets[at:] if at < len(octets) else octets[at - 1:]
+        kept = rest.rstrip(_BLANKS)
+        dotted = bool(kept) and kept[-1] in _DOTS and _begins(kept[:-1])
+        self._before = b"\n." if dotted else b"\n" if _begins(rest) else b"x"
+        return -1
+
+
+def _begins(octets: bytes) -> bool:
+    """Whether a line has begun and nothing is in it but what may stand about a dot."""
+    kept = octets.rstrip(_BLANKS)
+    return not kept or kept[-1:] in (b"\r", b"\n") or any(octet in _BREAKS for octet in octets[len(kept):])

@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from inspector.doubt import Ends
+from inspector.doubt import Ends, Padded
 from inspector.framing import DotContent
+from inspector.posing import Posing
 from inspector.remainder import Remainder
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ Piece = bytes | bytearray | memoryview
 class Reader:
     """One direction of a flow."""
 
-    __slots__ = ("_broken", "_content", "_ends", "_head", "_kept", "_left", "_long", "_remainder", "_wanting", "buffer",
-                 "client", "held", "held_size", "offset", "paused", "said", "session", "step")
+    __slots__ = ("_broken", "_content", "_ends", "_head", "_kept", "_left", "_long", "_padded", "_remainder", "_wanting",
+                 "buffer", "client", "held", "held_size", "offset", "paused", "posing", "said", "session", "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
 
@@ -80,6 +81,10 @@ class Reader:
         `offset`."""
         self._ends: Ends | None = None
         """Where somebody judges: what watches the content for ends that some server may see."""
+        self._padded: Padded | None = None
+        """The same for ends that few may see, and that honest people write."""
+        self.posing: Posing | None = None
+        """Where somebody judges: what watches octets of a message that some server may read as commands."""
         self._head: Octets = b""
         self._kept = 0
         self._left = 0
@@ -359,7 +364,8 @@ class Reader:
     def expect_content(self, lenient: bool = False, keep: int = 0) -> None:
         """What follows is a content up to its dot; at least `keep` octets of it go into the PDU."""
         self._content = DotContent(lenient)
-        self._ends = Ends() if self.client and self.session.judged else None
+        judged = self.client and self.session.judged
+        self._ends, self._padded = (Ends(), Padded()) if judged else (None, None)
         self._begin_body(Reader.content, keep)
 
     def reread(self, line: bytes) -> None:
@@ -371,6 +377,7 @@ class Reader:
         """What follows is a content of that many octets."""
         self._left = count
         self._begin_body(Reader.octets, 0)
+        self.posing = self.session.posing()
         if count == 0:
             self._finish_body()
 
@@ -393,6 +400,8 @@ class Reader:
         if self._ends is not None and self._ends.seen(data, position, stop):
             self._ends = None
             session.doubtful_end()
+        if self._padded is not None or self.posing is not None:
+            self._pose(data[position:stop])
         if content.ambiguous or self.doubting:
             pieces = self._doubted(content, held, hidden, data[position:stop], pieces or [], end >= 0)
         if pieces:
@@ -400,6 +409,16 @@ class Reader:
         if end >= 0:
             self._finish_body()
         return stop
+
+    def _pose(self, octets: bytes) -> None:
+        """Looks at what comes behind a dot that may be the end to few."""
+        if self._padded is not None:
+            behind = self._padded.seen(octets)
+            if behind < 0:
+                return
+            self._padded, self.posing, octets = None, self.session.posing(), octets[behind:]
+        if self.posing is not None:
+            self.session.posed(self.posing, octets)
 
     def _doubted(self, content: DotContent, held: bytes, hidden: int, data: bytes, pieces: list[bytes],
                  ended: bool) -> list[bytes]:
@@ -455,6 +474,8 @@ class Reader:
         stop = min(len(data), position + self._left)
         self._left -= stop - position
         self._take(data, position, stop)
+        if self.posing is not None:
+            self.session.posed(self.posing, data[position:stop])
         if self.session.sink is not None:
             self.session.content([data[position:stop]])
         if not self._left:
@@ -471,6 +492,9 @@ class Reader:
     def _finish_body(self) -> None:
         head, size, content = bytes(self._head), self._long, self._content
         ambiguous = content is not None and (content.ambiguous or self._remainder is not None)
+        if content is not None or (self.posing is not None and not self.posing.unfinished):
+            self.posing = None
+        self._padded = None
         self._head, self._long, self._content, self._remainder = b"", 0, None, None
         self.step = Reader.line
         self.offset += size

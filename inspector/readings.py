@@ -9,7 +9,7 @@ server's replies stay in step with the commands as mailspy counts them, which ev
 | bare CR, NUL, other control octets | an end of line, an end of the string, a blank, nothing | refused |
 | above 127, UTF-8 not agreed on | themselves, nothing, the same less the top bit | judged; refused where control octets result |
 | NEL, LS, PS of Unicode | themselves, an end of line | refused |
-| a word in front of which something stands, or that goes on | a command, or none | refused |
+| a word in front of which something stands, words of three letters too, or that goes on | a command, or none | refused |
 | more than 512 octets | one line, or a command behind the first 512, 1,000 … | judged from each word on; refused past the limit |
 | LF alone | an end of line, or none | leaves as CRLF |
 
@@ -32,7 +32,9 @@ TAILS: Final = 16
 _PLAIN: Final = re.compile(rb"[ -~]{1,510}\r?\n")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 _STRIPPED_CONTROL: Final = re.compile(rb"[\x80-\x88\x8a-\x9f\xff]")
-_WORD: Final = re.compile(rb"[^A-Za-z]*([A-Za-z]+)")
+_WORD: Final = re.compile(rb"[A-Za-z]+")
+WORD: Final = 4
+"""Letters of a word behind which no server looks for a command."""
 _HIGH: Final = bytes(range(128, 256))
 _LOW: Final = bytes(range(128)) * 2
 
@@ -78,8 +80,13 @@ def disguised(line: bytes, words: Iterable[bytes]) -> bool:
     """Whether a line that is no command begins, to some server, with one of these words, given in capitals."""
     if not line.isascii():
         return True
-    match = _WORD.match(line)
-    return match is not None and match[1].upper().startswith(tuple(words))
+    begins = tuple(words)
+    for match in _WORD.finditer(line):
+        if match[0].upper().startswith(begins):
+            return True
+        if len(match[0]) >= WORD:
+            return False
+    return False
 
 
 def readings(line: bytes, words: re.Pattern[bytes], agreed: bool) -> list[bytes] | None:

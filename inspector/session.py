@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from inspector.limits import Limits
+    from inspector.posing import Posing
     from inspector.segment import Words
     from inspector.starttls import StartTls
 
@@ -353,6 +354,13 @@ class Session:
 
     def doubtful_end(self) -> None:
         """To some server the content that is being read may be over."""
+
+    def posing(self) -> Posing | None:
+        """What watches the octets of a message that some server may read as commands; None where nobody judges."""
+        return None
+
+    def posed(self, posing: Posing, octets: bytes) -> None:
+        """Such octets are about to leave."""
 
     def judge_unread(self, client: bool = True) -> None:
         """What comes next is not read, or only guessed: asks the judges, live, before any of it leaves."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from inspector import readings
 from inspector.pdu import C2S, PDU, Kind, Message
-from inspector.verdict import Answer, Close, Replace, Verdict
+from inspector.verdict import Answer, Close, Forward, Replace, Verdict
 
 if TYPE_CHECKING:
     from inspector.session import Session
@@ -27,9 +27,22 @@ def verdicts(session: Session, pdu: PDU, judge: Judge) -> Iterator[Verdict | Non
         # In the middle of a SASL exchange an answer would leave the server waiting.
         yield Close(refused) if pdu.kind is Kind.SASL_RESPONSE else Answer(refused)
     for raw in others:
-        verb, details = session.read_as(raw)
-        secret = (0, len(raw) - 2) if pdu.secret is not None else None
-        verdict = judge(PDU(pdu.number, C2S, Kind.COMMAND, pdu.phase, verb, "", raw, len(raw), pdu.offset, pdu.time,
-                            pdu.client_state, pdu.transaction, secret, None, details), session)
+        verdict = judge(_as_command(session, raw, pdu), session)
         # A reading is no line that could be replaced.
         yield Answer(session.refusal(readings.DISGUISED)) if isinstance(verdict, Replace) else verdict
+
+
+def forbidden(session: Session, raw: bytes, judge: Judge) -> bool:
+    """Whether the judges would not let a line pass that stands in a message, and that some server may read as a command."""
+    body = PDU(session.number + 1, C2S, Kind.BODY, session.phase, "", "", raw, len(raw), session.client.offset, session.time,
+               secret=(0, len(raw) - 2))
+    verdict = judge(_as_command(session, raw, body), session)
+    return verdict is not None and not isinstance(verdict, Forward)
+
+
+def _as_command(session: Session, raw: bytes, pdu: PDU) -> PDU:
+    """What else a PDU could be to some server."""
+    verb, details = session.read_as(raw)
+    secret = (0, len(raw) - 2) if pdu.secret is not None else None
+    return PDU(pdu.number, C2S, Kind.COMMAND, pdu.phase, verb, "", raw, len(raw), pdu.offset, pdu.time, pdu.client_state,
+               pdu.transaction, secret, None, details)

@@ -10,6 +10,7 @@ It ends with 1 where a forbidden recipient has arrived, and names the dialogues.
 from __future__ import annotations
 
 import random
+import re
 import sys
 from collections import Counter
 from typing import Any
@@ -93,16 +94,21 @@ class Dialogue:
             self._hear()
 
 
+def forbidden(address: bytes) -> bool:
+    """Whether an address leads to the victim: not where a change of the dialogue's has made it one below the domain that may."""
+    return b"@victim" in address.lower() and re.fullmatch(rb"[^@]*@[\w.-]*\.cnam\.fr\.?", address, re.IGNORECASE) is None
+
+
 def count(told: Counter[str], dialogue: Dialogue) -> bool:
     """Adds a dialogue to the figures; False where a forbidden recipient has arrived."""
     arrived = dialogue.server.arrived
-    forbidden = [one for one in arrived if b"@victim" in one.lower()]
+    found = [one for one in arrived if forbidden(one)]
     told["dialogues"] += 1
     told["recipients"] += len(arrived)
-    told["forbidden"] += len(forbidden)
+    told["forbidden"] += len(found)
     told["letters"] += dialogue.server.queued
     told["ended by mailspy"] += bool(dialogue.pair.client.fate) and not dialogue.server.feed(b"")
-    return not forbidden
+    return not found
 
 
 def attacked(pipe: Pipeline, seed: int) -> Dialogue:

@@ -14,6 +14,8 @@ BAD = b"x@victim.example"
 """One that may not."""
 CONTROLS = [bytes([octet]) for octet in (0, 1, 8, 0x0B, 0x0C, 0x0E, 0x14, 0x15, 0x16, 0x17, 0x18, 0x1B, 0x1C, 0x1F, 0x7F)]
 JUNK = [*CONTROLS, b"\xef\xbb\xbf", b"\xff\xfe", b"\x80", b"\x85", b"\xa0", b"\xc2\x85", b"\xe2\x80\xa8", b"\r", b"\r\0", b"\0\r"]
+PADDED = [b"\r\n. \r\n", b"\r\n .\r\n", b"\r\n\t.\t\r\n", b"\r\n. \t \r\n", b"\n .\n", b"\r\n\0 .\r\n", b"\0.\r\n", b"\0.\0",
+          b"\x0b.\r\n", b"\r\n.\x0c", b"\x85.\x85", b"\r\n.\0\r\n", b"\r\n" + b" " * 700 + b"." + b" " * 700 + b"\r\n"]
 ENDS = [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r\n.\r\r\n", b"\n.\r", b"\r.\n", b"\r\n\0.\r\n",
         b"\r\n.\0\r\n", b"\n\0.\n"]
 CHUNKS = [b"BDAT %d LAST", b"BDAT %d", b"bdat %d last", b"BDAT\t%d LAST", b"BDAT  %d LAST", b"BDAT +%d LAST", b"BDAT 0x%x LAST",
@@ -32,7 +34,14 @@ def recipient(chance: Chance, address: bytes) -> bytes:
         b" RCPT TO:<%s>", b"\tRCPT TO:<%s>", b"RCPT\tTO:<%s>", b"RCPT TO:<@cnam.fr:%s>", b"RCPT TO:<\"%s\"@cnam.fr>",
         b"RCPT TO:<%s> NOTIFY=NEVER", b"RCPT TO <%s>", b"RCPT <%s>", b"RCPTTO:<%s>", b"RCPT:TO:<%s>", b"RCPTX TO:<%s>",
         b"RCPT TO:<b@cnam.fr> <%s>", b"RCPT TO:<<%s>>", b"RCPT TO:<%s", b";RCPT TO:<%s>", b"\"RCPT\" TO:<%s>",
-        b"RCPT TO:<b@cnam.fr>,<%s>", b"RCPT TO:(x)<%s>"]) % address
+        b"RCPT TO:<b@cnam.fr>,<%s>", b"RCPT TO:(x)<%s>", b"RCPT  TO :<%s>", b"RCPT TO<%s>", b"RCPT %s", b"ab RCPT TO:<%s>",
+        b"> re: RCPT TO:<%s>", b"RCPT TO:<@a.example,@b.example:%s>", b"RCPT TO:<@cnam.fr,@cnam.fr:%s>", b"RCPT TO:<%s.>",
+        b"RCPT TO:<%s(c)>", b"RCPT TO:<(@cnam.fr)%s>", b"RCPT TO:<%s(@cnam.fr)>", b"RCPT TO:<b@cnam.fr(%s)>",
+        b"RCPT TO:<\"a b\"@cnam.fr,%s>", b"RCPT TO:<%s@cnam.fr>", b"RCPT TO:<%s,b@cnam.fr>", b"RCPT TO:<b@cnam.fr;%s>",
+        b"RCPT TO:%s@cnam.fr", b"RCPT TO:<%s%%@cnam.fr>", b"RCPT TO:<@victim.example:b@cnam.fr>(%s)",
+        b"RCPT TO:<\\\"%s\\\"@cnam.fr>", b"RCPT TO:<b\\@cnam.fr@%s>", b"RCPT TO:<%s>@cnam.fr", b"RCPT TO:<\"\\%s\"@cnam.fr>",
+        b"RCPT TO:<x%%victim.example@cnam.fr>(%s)", b"RCPT TO:<%s#.cnam.fr>", b"RCPT TO:<%s&.cnam.fr>", b"RCPT TO:<%s=.cnam.fr>",
+        b"RCPT TO:<%s/.cnam.fr>", b"RCPT TO:<b@%s.cnam.fr>"]) % address
 
 
 def dirty(chance: Chance, line: bytes) -> bytes:
@@ -102,7 +111,7 @@ def in_chunk(chance: Chance) -> bytes:
 
 def in_content(chance: Chance) -> bytes:
     """A content that is over to some."""
-    end = chance.choice(ENDS)
+    end = chance.choice(ENDS + PADDED)
     return (b"DATA\r\n" if chance.random() < 0.9 else b"") + b"Subject: x\r\n\r\ntext" + end + transaction(chance) + b"\r\n.\r\n"
 
 
@@ -125,7 +134,29 @@ def slip(chance: Chance) -> bytes:
     return lead + b"DATA\r\n" + middle + b"DATA\r\n" + transaction(chance) + b"\r\n.\r\n"
 
 
-TRICKS: tuple[Callable[[Chance], bytes], ...] = (lines, lines, in_chunk, in_content, in_record, slip)
+def in_chunks(chance: Chance) -> bytes:
+    """Commands that are cut in the middle by the ends of chunks, or hidden in a chunk of much else."""
+    octets = chance.choice([transaction, lines])(chance) + b"  "
+    before = chance.choice([b"", b"x" * 600, b"Subject: x\r\n\r\n", b"\xc3\xa9" * 300 + b"\r\n", b"R\0" * 40])
+    cuts = sorted(chance.sample(range(1, len(octets)), min(len(octets) - 1, chance.randint(1, 2))))
+    parts = [before + octets[:cuts[0]], *[octets[a:b] for a, b in zip(cuts, [*cuts[1:], len(octets)], strict=True)]]
+    if chance.random() < 0.5:
+        return b"".join(b"BDAT %d\r\n" % len(part) + part for part in parts) + b"BDAT 0 LAST\r\n"
+    return b"BDAT %d LAST\r\n" % len(parts[0]) + b"".join(parts)
+
+
+def opening(chance: Chance) -> bytes:
+    """A chunk that is refused, and opens what hides the next commands."""
+    inner = chance.randint(1, 3) * chance.choice([
+        b"DATA\r\n", b"DATA\r\n.\r\n", b"BDAT %d LAST\r\n" % chance.randint(1, 200), b"AUTH LOGIN\r\n", b"NOOP\r\n", b"\r\n",
+        b"MAIL FROM:<>\r\nDATA\r\n", b"RSET\r\nEHLO x\r\n", b"AUTH PLAIN AGEAYg==\r\n"])
+    after = b"".join(chance.choice([
+        b"DATA\r\n", b"NOOP\r\n", b".\r\n", b"RSET\r\n", b"AUTH LOGIN\r\n", b"AUTH PLAIN AGEAYg==\r\n", b"AGE\r\n",
+        b"BDAT 4 LAST\r\nDATA", b"MAIL FROM:<>\r\n", b"RCPT TO:<" + GOOD + b">\r\n"]) for _ in range(chance.randint(1, 5)))
+    return b"BDAT %d LAST\r\n" % len(inner) + inner + after + transaction(chance) + b"\r\n.\r\n"
+
+
+TRICKS: tuple[Callable[[Chance], bytes], ...] = (lines, lines, in_chunk, in_content, in_record, slip, in_chunks, opening)
 
 
 def mutated(chance: Chance, data: bytes) -> bytes:
@@ -169,11 +200,14 @@ def ordinary(chance: Chance, chunks: bool = True) -> tuple[list[bytes], int]:
     letters = chance.randint(1, 3)
     writes = [b"EHLO c\r\n"]
     for number in range(letters):
-        body = b"Subject: %d\r\n\r\n" % number + chance.choice([
-            b"hello\r\n", b"..\r\n.x\r\n", b"RCPT TO:<" + BAD + b">\r\nDATA\r\n", b"\xc3\xa9t\xc3\xa9 .\r\n. \r\n" * 3,
-            b"a" * 900 + b"\r\n", b"line\nbare\rcr\r\n", b"\0\r\n"])
-        envelope = [b"MAIL FROM:<a@x.example>\r\n"] + [b"RCPT TO:<" + GOOD + b">\r\n"] * chance.randint(1, 3)
         chunked = chance.random() < 0.5 and chunks
+        body = b"Subject: %d\r\n\r\n" % number + chance.choice([
+            b"hello\r\n", b"..\r\n.x\r\n", b"RCPT TO:<" + (GOOD if chunked else BAD) + b">\r\nDATA\r\n",
+            b"\xc3\xa9t\xc3\xa9 .\r\n. \r\n" * 3, b"a" * 900 + b"\r\n", b"line\nbare\rcr\r\n", b"\0\r\n",
+            b"Mail me at x@victim.example,\r\nData, help: the RCPT command\r\n .\r\n\tRCPT\r\n",
+            b"\x8d\x8aR\xff\0" * 40 + b"\r\n",
+            b"pa\xc3\x85.\r\n . \x85\r\nGr\xc3\xbc\xc3\x9fe\r\n"])
+        envelope = [b"MAIL FROM:<a@x.example>\r\n"] + [b"RCPT TO:<" + GOOD + b">\r\n"] * chance.randint(1, 3)
         last = b"BDAT %d LAST\r\n" % len(body) + body if chunked else b"DATA\r\n"
         if chance.random() < 0.5:
             writes.append(b"".join(envelope) + last)

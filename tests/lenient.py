@@ -19,7 +19,9 @@ class Style:
     lf: bool = True
     """LF alone ends a line."""
     breaks: bool = False
-    """VT, FF, FS, GS, RS, NEL end a line too, as in Python's splitlines."""
+    """VT, FF, FS, GS, RS, NEL, LS, PS end a line too, as in Python's splitlines; so does LF CR."""
+    ways: bool = False
+    """Source routes, per cent and bang paths are followed, comments and quotes passed over: what each names counts."""
     cut: int = 0
     """After so many octets a line is over, and the rest is the next; 0: never."""
     truncate: int = 0
@@ -42,8 +44,11 @@ class Style:
     """What ends a content beside CRLF . CRLF (CVE-2023-51764 to 51766, CVE-2024-27305)."""
     nul_dot: bool = False
     """NUL and other control octets are passed over where a dot is looked for."""
+    padded: bool = False
+    """A dot alone on its line but for blanks ends a content, and so does one between octets that end a line to some."""
     chunking: str = "offered"
-    """BDAT: `offered`, `hidden` (known, and not offered), `none` (500, and the octets are commands)."""
+    """BDAT: `offered`, `hidden` (known, and not offered), `none` (500, and the octets are commands), `refused` (the same, and yet
+    it is offered), `sometimes` (the same, every other time)."""
     refuses: str = "discard"
     """The octets of a BDAT that is refused for want of recipients: `discard`, or `commands` (as Exim did before 4.90)."""
     number: str = "digits"
@@ -67,7 +72,8 @@ def styles(chance: random.Random) -> Style:
         controls=pick(("", "drop", "blank")), high=pick(("", "drop", "strip")), bits=pick((False, False, False, True)),
         letters=pick((False, True)), search=pick((False, True)), blank=pick((False, True)),
         ends=tuple(end for end in ENDS if chance.random() < 0.5), nul_dot=pick((False, True)),
-        chunking=pick(("offered", "offered", "hidden", "none")), refuses=pick(("discard", "commands")),
+        padded=pick((False, True)), ways=pick((False, True)),
+        chunking=pick(("offered", "offered", "hidden", "none", "refused", "sometimes")), refuses=pick(("discard", "commands")),
         number=pick(("digits", "strtol")), data=pick((False, True)), smtputf8=pick((False, True)), dsn=pick((False, True)),
         auth=pick(("", "fail", "ok")), starttls=pick(("", "454")))
 
@@ -77,6 +83,23 @@ _BREAKS = b"\x0b\x0c\x1c\x1d\x1e\x85"
 _ADDRESS = re.compile(rb"<\s*([^<>]*)>|([^\s<>:]+@[^\s<>]+)")
 _VERBS = (b"EHLO", b"HELO", b"LHLO", b"MAIL", b"RCPT", b"DATA", b"BDAT", b"RSET", b"NOOP", b"QUIT", b"VRFY", b"HELP", b"AUTH",
           b"STAR")
+
+
+def _followed(path: bytes) -> list[bytes]:
+    """A path as servers of old would follow it: where it leads last, comments and quotes left out."""
+    path = re.sub(rb"\([^()]*\)|[\"\\]", b"", path).strip(b" ,;")
+    if path[:1] == b"@" and b":" in path:
+        path = path.partition(b":")[2]
+    while True:
+        local, _, domain = path.rpartition(b"@")
+        if b"@" in local or not domain.lower().endswith(b"cnam.fr") or not (b"%" in local or b"!" in local):
+            break
+        if b"!" in local:
+            host, _, user = local.partition(b"!")
+        else:
+            user, _, host = local.rpartition(b"%")
+        path = user + b"@" + host
+    return [path] if path.count(b"@") < 2 else [path.rpartition(b"@")[0], path]
 
 
 @dataclass
@@ -94,6 +117,7 @@ class Server:
     _sender: bool = False
     _recipients: int = 0
     _over: bool = False
+    _chunks: int = 0
 
     def greeting(self) -> bytes:
         return b"220 lenient.example ESMTP\r\n"
@@ -130,7 +154,7 @@ class Server:
         style, held = self.style, self._held
         ends = [rb"\r\n"] + [rb"\n"] * style.lf + [rb"\r\0", rb"\r(?!\Z)"] * style.cr
         if style.breaks:
-            ends.append(b"[" + re.escape(_BREAKS) + b"]")
+            ends += [rb"\n\r", b"[" + re.escape(_BREAKS) + b"]", rb"\xc2\x85", rb"\xe2\x80[\xa8\xa9]"]
         match = re.search(b"|".join(ends), held)
         if style.cut and (match is None or match.start() > style.cut) and len(held) > style.cut:
             self._held = held[style.cut:]
@@ -164,9 +188,11 @@ class Server:
         ends = [rb"\r\n\.\r\n", *map(re.escape, self.style.ends)]
         if self.style.nul_dot:
             ends.append(rb"[\r\n][\x00-\x08\x0b\x0c\x0e-\x1f]*\.[\x00-\x08\x0b\x0c\x0e-\x1f]*[\r\n]\n?")
+        if self.style.padded:
+            ends.append(rb"[\r\n\0\x0b\x0c\x85][ \t\0]*\.[ \t\0]*(?:\r\n|[\r\n\0\x0b\x0c\x85])")
         match = re.search(b"|".join(f"(?:{end.decode('latin-1')})".encode("latin-1") for end in ends), held)
         if match is None:
-            self._content, self._held = held[-64:], b""
+            self._content, self._held = held[-2048:], b""
             return False
         self._content, self._held = b"", held[match.end():]
         return True
@@ -194,7 +220,8 @@ class Server:
         style = self.style
         self._sender = False
         words = [b"lenient.example", b"PIPELINING", b"8BITMIME"]
-        words += [b"CHUNKING"] * (style.chunking == "offered") + [b"SMTPUTF8"] * style.smtputf8 + [b"DSN"] * style.dsn
+        words += [b"CHUNKING"] * (style.chunking in ("offered", "refused", "sometimes"))
+        words += [b"SMTPUTF8"] * style.smtputf8 + [b"DSN"] * style.dsn
         words += [b"AUTH PLAIN LOGIN"] * bool(style.auth) + [b"STARTTLS"] * bool(style.starttls)
         return b"".join(b"250-" + word + b"\r\n" for word in words[:-1]) + b"250 " + words[-1] + b"\r\n"
 
@@ -214,7 +241,7 @@ class Server:
         else:
             way = argument.lstrip(b" :").removeprefix(b"TO").removeprefix(b"to").lstrip(b" :")
             found = [way.partition(b">")[0].lstrip(b"<").strip()]
-        self.arrived += found
+        self.arrived += [one for each in found for one in (_followed(each) if self.style.ways else [each])]
         self._recipients += 1
         return b"250 recipient\r\n"
 
@@ -226,7 +253,8 @@ class Server:
 
     def _bdat(self, argument: bytes) -> bytes:
         style = self.style
-        if style.chunking == "none":
+        self._chunks += 1
+        if style.chunking in ("none", "refused") or (style.chunking == "sometimes" and self._chunks % 2 == 0):
             return b"500 what\r\n"
         argument = argument.lstrip(b" ")
         match = re.match(rb"\s*\+?(0[xX][0-9A-Fa-f]+|\d+)" if style.number == "strtol" else rb"(\d+)(?: LAST)?\Z", argument,

@@ -117,7 +117,7 @@ LAYERS = (
     ("session", "reader", "remainder", "run", "wary"),
     ("capture",),
     ("segment", "formats"),
-    ("framing", "doubt", "readings", "machine", "verdict", "options", "hookspecs", "offers", "starttls", "keylog",
+    ("framing", "doubt", "posing", "readings", "machine", "verdict", "options", "hookspecs", "offers", "starttls", "keylog",
      "unsealing", "wrapping", "fault", "timing"),
     ("echo", "hold", "harmless"),
     ("pdu", "anomaly", "limits", "text", "errors", "interrupt", "reasons", "place"),

@@ -13,13 +13,13 @@ from mailspy_relay import BLIND, DENIED, HIDING, RelayPlugin
 from mailspy_relay.command import hidden, recipient
 from test_relay_sessions import Ear
 
-from inspector import Address, Flow, Options
+from inspector import Address, Close, Flow, Options
 from inspector.gate import FlowGate
 from inspector.host import Hooks, Host
 from inspector.limits import DEFAULT, Limits
 from inspector.pipeline import Pipeline
 from inspector.protocols.smtp import grammar
-from inspector.protocols.smtp.caution import NO_CHUNKS
+from inspector.protocols.smtp.caution import NO_CHUNKS, POSING
 
 CLIENT, SERVER = True, False
 Steps = list[tuple[bool, bytes]]
@@ -125,14 +125,25 @@ def test_what_came_before_the_answer_to_a_login_is_judged(answer: bytes, passes:
 
 
 def test_recipients_behind_a_chunk() -> None:
-    """BDAT: octets that look like commands are content; the commands behind them are judged."""
+    """BDAT: octets that look like commands are content, and the commands behind them are judged."""
     wire = everyway([*CHUNKING,
         (CLIENT, b"MAIL FROM:<>\r\nRCPT TO:<1@victim.example>\r\nRCPT TO:<1@cnam.fr>\r\nBDAT 28 LAST\r\n"
-                 b"RCPT TO:<x@victim.example>\r\nMAIL FROM:<>\r\nRCPT TO:<2@victim.example>\r\nRCPT TO:<3@cnam.fr>\r\n"),
+                 b"DATA\r\nRCPT TO:<xx@cnam.fr>\r\nMAIL FROM:<>\r\nRCPT TO:<2@victim.example>\r\nRCPT TO:<3@cnam.fr>\r\n"),
         (SERVER, b"250 ok\r\n250 ok\r\n250 taken\r\n250 ok\r\n250 ok\r\n")])
     assert wire.server == (b"EHLO c\r\nEHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<1@cnam.fr>\r\nBDAT 28 LAST\r\n"
-                           b"RCPT TO:<x@victim.example>\r\nMAIL FROM:<>\r\nRCPT TO:<3@cnam.fr>\r\n")
+                           b"DATA\r\nRCPT TO:<xx@cnam.fr>\r\nMAIL FROM:<>\r\nRCPT TO:<3@cnam.fr>\r\n")
     assert wire.client == (OFFERED + b"250 ok\r\n" + DENIED + b"250 ok\r\n250 taken\r\n250 ok\r\n" + DENIED + b"250 ok\r\n")
+
+
+def test_a_forbidden_recipient_in_a_chunk() -> None:
+    """The server has offered CHUNKING, and may refuse the chunk all the same and read commands."""
+    chunk = b"Subject: x\r\n\r\nRCPT TO:<x@victim.example>\r\n"
+    steps = [*HELLO, *CHUNKING, (CLIENT, b"MAIL FROM:<>\r\nRCPT TO:<1@cnam.fr>\r\n"), (SERVER, b"250 ok\r\n250 ok\r\n"),
+             (CLIENT, b"BDAT %d LAST\r\n" % len(chunk) + chunk), (SERVER, b"500 what\r\n" * 4)]
+    for cut, seed in (("whole", 0), ("octets", 0), ("random", 1), ("random", 2)):
+        wire = Wire().play(steps, cut, seed)
+        assert not wire.server.endswith(b"victim.example>\r\n")
+        assert wire.gate.closing == Close(POSING)
 
 
 @pytest.mark.parametrize("line", [

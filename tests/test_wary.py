@@ -12,10 +12,11 @@ from links import Pair
 from test_replaced import Judging, judged
 
 from inspector import Answer, Close, Replace, Verdict
-from inspector.doubt import Ends
+from inspector.doubt import Ends, Padded
 from inspector.gate import FlowGate
 from inspector.pdu import C2S, PDU, S2C, Address, Flow, Kind, Message
 from inspector.pipeline import Pipeline
+from inspector.posing import Posing
 from inspector.protocols.smtp import caution
 from inspector.readings import CONTROL, DISGUISED, EIGHT_BIT, TOO_LONG
 from inspector.session import Session
@@ -56,6 +57,8 @@ REFUSED: dict[bytes, str] = {
     b";RCPT TO:<x@y>\r\n": DISGUISED,
     b"RCPTTO:<x@y>\r\n": DISGUISED,
     b"DATAX\r\n": DISGUISED,
+    b"ab RCPT TO:<x@y>\r\n": DISGUISED,
+    b"> re: 1. RCPT TO:<x@y>\r\n": DISGUISED,
     b"NOOP " + b"x" * 600 + b"RCPT TO:<x@y>\r\n": TOO_LONG,
     b"WHAT " + b" " * 1_000 + b"DATA\r\n": TOO_LONG,
     b"RCPT TO:<x@y>" + b" " * 70_000 + b"\r\n": TOO_LONG,
@@ -72,7 +75,7 @@ def test_what_servers_read_differently_is_refused(line: bytes) -> None:
 
 
 @pytest.mark.parametrize("line", [
-    b"\r\n", b"WHAT\r\n", b" NOOP\r\n", b"NOOP\t\r\n", b"XFOO bar;baz\r\n", b"NOOP " + b"x" * 500 + b"\r\n",
+    b"\r\n", b"WHAT\r\n", b"what of RCPT\r\n", b" NOOP\r\n", b"NOOP\t\r\n", b"XFOO bar;baz\r\n", b"NOOP " + b"x" * 500 + b"\r\n",
     b"HELO caf\xc3\xa9\r\n", b"RCPT TO:<j\xc3\xb6rg@d>\r\n", b"VRFY \xe9\r\n"])
 def test_other_odd_lines_pass(line: bytes) -> None:
     """Where no server reads them otherwise."""
@@ -263,6 +266,77 @@ def test_a_server_that_refuses_a_chunk_before_it_has_come() -> None:
     assert gate.closing is not None
 
 
+REFUSING: list[Step] = [*HELLO, *ENVELOPE]
+"""A server that has offered CHUNKING and accepted a recipient, and will refuse the chunk and read commands."""
+HIDDEN = [
+    b"RCPT TO:<x@y>\r\n", b"rcpt to:x@y\r\n", b"text\r\n\r\nRCPT TO:<x@y>\r\ntext\r\n", b"text\rRCPT TO:<x@y>\r",
+    b"text\nRCPT TO:<x@y>\n",
+    b"> re: RCPT TO:<x@y>\r\n", b"RCPTX TO:<x@y>\r\n", b"RCPTTO:<x@y>\r\n", b"R\0C\0P\0T\0 TO:<x@y>\r\n", b"RCPT\x01TO:<x@y>\r\n",
+    b"\xd2\xc3\xd0\xd4\xa0\xd4\xcf\xba\xbc\xf8\xc0\xf9\xbe\x8d\x8a\n", b"\xef\xbb\xbfRCPT TO:<x@y>\r\n",
+    b"caf\xc3\xa9\x85RCPT TO:<x@y>\r\n",
+    b"x" * 600 + b"RCPT TO:<x@y>\r\n", b"x" * 9_000 + b" RCPT TO:<x@y>\r\n", b"R" + b"\0" * 9_000 + b"CPT TO:<x@y>\r\n"]
+
+
+def unseen(octets: bytes, steps: list[Step], verdicts: dict[bytes, Verdict] | None = None) -> list[bytes]:
+    """What reached the client, for each cutting: the octets never reached the server."""
+    said = []
+    for cut, seed in CUTS:
+        pair, chance = Pair(Pipeline(Judging(verdicts or {})), SMTP, judged=True), random.Random(seed)
+        for way, data in steps:
+            for piece in pieces(data, cut, chance):
+                if not pair.over and not pair.client.fate:
+                    pair.c(piece) if way is C2S else pair.s(piece)
+        assert octets not in pair.server.sent
+        said.append(pair.client.sent)
+    return said
+
+
+@pytest.mark.parametrize("chunk", HIDDEN, ids=lambda chunk: repr(chunk[-24:]))
+def test_a_chunk_is_judged_as_a_server_reads_it_that_refuses_it(chunk: bytes) -> None:
+    """A forbidden line in it does not arrive, whatever such a server passes over."""
+    no = {b"RCPT TO:<x@y>\r\n": Answer(b"550 no\r\n"), b"rcpt to:x@y\r\n": Answer(b"550 no\r\n")}
+    for to_client in unseen(chunk, [*REFUSING, (C2S, b"BDAT %d LAST\r\n" % len(chunk) + chunk), (S2C, b"500 what\r\n")], no):
+        assert to_client.endswith(caution.POSING)
+
+
+@pytest.mark.parametrize("after", [b"PT TO:<x@y>\r\n", b"\r\n", b"BDAT 5 LAST\r\nhello"])
+def test_a_line_that_goes_on_behind_a_chunk(after: bytes) -> None:
+    """To such a server it is one with the next command."""
+    chunk = b"text\r\nRC" if after[:1] == b"P" else b"text\r\nRCPT TO:<x@y>"
+    unseen(chunk + after, [*REFUSING, (C2S, b"BDAT %d\r\n" % len(chunk) + chunk), (C2S, after), (S2C, b"500 what\r\n")],
+           {b"RCPT TO:<x@y>\r\n": Close(), b"RCPT TO:<x@y>BDAT 5 LAST\r\n": Close()})
+
+
+@pytest.mark.parametrize("chunk", [
+    b"RCPT TO:<c@d>\r\n", b"the RCPT command, RCPT TO:<x@y>\r\n", b"Mail me at x@y,\r\nData, help\r\n", b"RCPT\r\n",
+    b"caf\xc3\xa9\r\n" * 9,
+    bytes(range(256)) * 40,
+    b"Sender: <x@y>\r\nMailing-List: x@y\r\n", b"UkNQVCBUTzo8eEB5Pg==\r\n" * 99])
+def test_chunks_that_no_server_could_mistake_pass(chunk: bytes) -> None:
+    """Mail is full of words that are commands."""
+    chunk += b"end"
+    line = b"BDAT %d LAST\r\n" % len(chunk)
+    to_server, to_client = crossed([*REFUSING, (C2S, line + chunk + b"QUIT\r\n"), (S2C, b"250 taken\r\n221 bye\r\n")],
+                                   {b"RCPT TO:<x@y>\r\n": Answer(b"550 no\r\n")})
+    assert to_server.endswith(line + chunk + b"QUIT\r\n")
+    assert to_client.endswith(b"250 taken\r\n221 bye\r\n")
+
+
+@pytest.mark.parametrize("opening", [b"DATA", b"data x", b"BDAT 90 LAST", b"AUTH LOGIN", b"STARTTLS"])
+@pytest.mark.parametrize("reply", [b"250 taken\r\n", b"554 no\r\n"])
+def test_a_refused_chunk_with_a_line_that_opens_something(opening: bytes, reply: bytes) -> None:
+    """The server may read anything as anything now: the judges are asked.  Where it has taken the chunk, nothing happens."""
+    chunk = b"Subject: x\r\n\r\n" + opening + b"\r\n.\r\n"
+
+    class OfTheUnread(Judging):
+        def judge(self, subject: PDU | Message, session: Session) -> Verdict | None:
+            return Close() if isinstance(subject, PDU) and subject.kind is Kind.OPAQUE else None
+
+    left, gate = played(OfTheUnread({}), [*REFUSING, (C2S, b"BDAT %d LAST\r\n" % len(chunk) + chunk), (S2C, reply)])
+    assert left.endswith(chunk)
+    assert (gate.closing is not None) is (reply[:1] == b"5")
+
+
 # Answers
 
 @pytest.mark.parametrize(("command", "answer"), [
@@ -313,6 +387,53 @@ def test_contents_with_one_end_pass(content: bytes) -> None:
     """As they are."""
     to_server, _ = crossed([*PLAIN, *DATA, (C2S, content + b"\r\n.\r\nQUIT\r\n")])
     assert to_server.endswith(content + b"\r\n.\r\nQUIT\r\n")
+
+
+PADDED = [b"\r\n. \r\n", b"\r\n .\r\n", b"\r\n\t.\t\r\n", b"\n .\n", b"\r\n\0 .\r\n", b"\0.\r\n", b"\0.\0", b"\x0b.\r\n",
+          b"\r\n.\x0c",
+          b"\x85.\x85",
+          b"\r\n\xae\r\n", b"\r\n" + b" " * 600 + b"." + b"\t" * 600 + b"\r\n", b"\x8d\x8a.\x8d\x8a"]
+
+
+@pytest.mark.parametrize("end", PADDED, ids=lambda end: repr(end[-16:]))
+@pytest.mark.parametrize("line", [b"RCPT TO:<x@y>", b"DATA", b"BDAT 900 LAST", b"R\x01CPT TO:<x@y>", b"AUTH PLAIN AGEAYg=="])
+def test_what_follows_a_dot_among_blanks_is_judged_as_commands_too(end: bytes, line: bytes) -> None:
+    """Few servers see an end there, and people write so: what could not follow a message passes."""
+    no = {b"RCPT TO:<x@y>\r\n": Answer(b"550 no\r\n")}
+    content = b"Subject: x\r\n\r\ntext" + end + b"MAIL FROM:<>\r\n" + line + b"\r\n"
+    for to_client in unseen(b"MAIL FROM:<>\r\n" + line + b"\r\n", [*PLAIN, *DATA, (C2S, content)], no):
+        assert to_client.endswith(caution.POSING)
+    before, _, _ = content.partition(end)
+    other = before + b"\r\n" + line + end + b"MAIL FROM:<>\r\nRCPT TO:<c@d>\r\nRCPT\r\n.\r\n"
+    assert crossed([*PLAIN, *DATA, (C2S, other)], no)[0].endswith(other)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.sampled_from([b"\r", b"\n", b".", b" ", b"a", b"\0", b"\x85", b"\xae"]), max_size=12), st.integers(0, 2**32))
+def test_dots_among_blanks_are_found_in_every_cutting(octets: list[bytes], seed: int) -> None:
+    data = b"".join(octets)
+
+    def found(cut: str) -> bool:
+        padded = Padded()
+        return any(padded.seen(piece) >= 0 for piece in pieces(data, cut, random.Random(seed)))
+
+    assert found("whole") == found("octets") == found("random")
+
+
+WORDS = [b"RCPT", b"R", b"CPT TO:<x@y>", b"\r", b"\n", b" ", b"ab", b"\0", b"\xd2", b"@", b"DATA", b"x" * 260]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(WORDS), max_size=10), st.integers(0, 2**32))
+def test_commands_in_a_message_are_found_in_every_cutting(octets: list[bytes], seed: int) -> None:
+    data = b"".join(octets) + b"\n"
+
+    def found(cut: str) -> tuple[list[bytes], bool]:
+        posing = Posing(caution.COMMANDS)
+        lines = [line for piece in pieces(data, cut, random.Random(seed)) for line in posing.seen(piece)]
+        return sorted(lines), posing.disguised
+
+    assert found("whole") == found("octets") == found("random")
 
 
 @settings(max_examples=400, deadline=None)

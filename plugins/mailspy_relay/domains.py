@@ -20,7 +20,8 @@ from inspector import OptionError
 
 LONGEST: Final = 255
 """Octets of the longest domain (RFC 5321 §4.5.3.1.2).  A longer one is compared as it is, without IDNA."""
-_LABEL: Final = r"[^\s\x00-\x20\x7f@,;:/!%*\"\\<>()\[\].]+"
+_LABEL: Final = r"[\w-]+"
+"""Letters, digits, hyphens, as DNS has them (RFC 1035 §2.3.1), and the underscore that some use."""
 _DOMAIN: Final = re.compile(rf"\[[^\s\[\]@]+\]|{_LABEL}(?:\.{_LABEL})*")
 
 

@@ -12,6 +12,7 @@ import re
 from typing import Final, NamedTuple
 
 from inspector import readings
+from inspector.posing import beginnings
 from inspector.protocols.smtp import grammar
 from inspector.protocols.smtp.grammar import CommandLine
 
@@ -21,12 +22,21 @@ NO_CHUNKS: Final = b"502 5.5.1 mailspy: the server has not offered CHUNKING\r\n"
 NO_RECIPIENTS: Final = b"503 5.5.1 mailspy: BDAT without a recipient that the server has accepted\r\n"
 BAD_CHUNK: Final = b"501 5.5.4 mailspy: BDAT and how many octets, then LAST or nothing\r\n"
 DOUBTFUL_END: Final = b"554 5.6.0 mailspy: a dot alone between ends of lines that are not both CRLF could end the message\r\n"
+POSING: Final = b"554 5.6.0 mailspy: a line of the message that a server could take for a command, and that is not allowed\r\n"
 CLOSING: Final = b"421 4.7.0 mailspy: %s\r\n"
 
 _CHUNK: Final = re.compile(rb"BDAT (?:0|[1-9][0-9]{0,17})(?: LAST)?\r\n", re.IGNORECASE)
 _VERBS: Final = tuple(word for word in grammar.COMMANDS if word.isupper())
 _WORDS: Final = re.compile(rb"(?:" + rb"|".join(_VERBS) + rb")(?=[^A-Za-z0-9+/=]|\Z)", re.IGNORECASE)
+_GOES_ON: Final = re.compile(rb"RCPT[A-Za-z]+(?=[ \t:<])", re.IGNORECASE)
+"""What some servers take for a command though the word goes on."""
 _OPENING: Final = frozenset({"DATA", "BDAT", "BDAT LAST", "AUTH", "STARTTLS", "XCLIENT"})
+_ENVELOPE: Final = frozenset({b"MAIL", b"RCPT", b"SEND", b"SOML", b"SAML"})
+_HARMLESS: Final = frozenset({b"EHLO", b"HELO", b"LHLO", b"RSET", b"HELP", b"NOOP", b"QUIT"})
+"""What servers answer, and that leads nowhere: letters begin so."""
+COMMANDS: Final = beginnings(word for word in _VERBS if word not in _HARMLESS)
+"""Finds what a server could take for a command in a message."""
+_ADDRESS: Final = re.compile(rb"[@!%<]")
 _LENGTHENING: Final = (b"DSN", b"AUTH", b"SMTPUTF8")
 """What makes lines longer than 512 octets (RFC 3461 §4, RFC 4954 §3, RFC 6531 §3.4)."""
 _BASE64: Final = re.compile(rb"(?:\*|[A-Za-z0-9+/=]*)\r?\n")
@@ -81,7 +91,7 @@ def _of_chunk(line: bytes, reading: CommandLine, listing: bytes) -> Caution:
 def _judged(line: bytes, agreed: bool) -> Caution:
     """In other readings, if there are any: one that opens something is refused, whoever judges."""
     others = readings.readings(line, _WORDS, agreed)
-    if others is None:
+    if others is None or (len(line) > readings.LONGEST and _GOES_ON.search(line, readings.SHORTEST) is not None):
         return Caution(REFUSAL % readings.TOO_LONG.encode())
     verb = grammar.command_line(line, len(line)).command.verb
     for other in others:
@@ -89,6 +99,29 @@ def _judged(line: bytes, agreed: bool) -> Caution:
         if read in _OPENING and read != verb:
             return Caution(REFUSAL % readings.DISGUISED.encode())
     return Caution(b"", tuple(others))
+
+
+class Posing(NamedTuple):
+    """What a line of a message would be as a command."""
+
+    opens: bool
+    """It decides how the octets behind it are read."""
+    judged: bool
+    """The judges are asked about it."""
+    refused: bool = False
+    """Whatever they say: to them it would be no command."""
+
+
+def of_posing(line: bytes) -> Posing:
+    """Of a line in a message that begins with the word of a command, perhaps only to people."""
+    reading = grammar.command_line(line, len(line))
+    verb = reading.command.verb
+    if verb in _OPENING:
+        return Posing(True, False)
+    if line[:4].upper() in _ENVELOPE:
+        leads = _ADDRESS.search(line) is not None
+        return Posing(False, leads and bool(verb), leads and not verb)
+    return Posing(False, bool(verb) and reading.command.arguments.fullmatch(reading.argument) is not None)
 
 
 def of_response(line: bytes, size: int) -> Caution:

@@ -10,6 +10,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from inspector import wary
 from inspector.hold import CONTENT, LINES, SECRET
 from inspector.limits import Limits
 from inspector.machine import Machine, moving
@@ -26,6 +27,7 @@ from inspector.pdu import (
     Recipient,
     Transaction,
 )
+from inspector.posing import Posing
 from inspector.protocols.line import agreed, content_deviations, line_end, secret_from, secret_span, word_shown
 from inspector.protocols.smtp import caution, grammar, phases, replies
 from inspector.protocols.smtp.grammar import KNOWN_COMMANDS, KNOWN_REPLIES, Command, ReplyLine
@@ -36,6 +38,8 @@ from inspector.wrapping import HEADER
 
 AGREED: Final = "220"
 """The one reply to STARTTLS after which TLS begins (RFC 3207 §4)."""
+AUTHENTICATED: Final = "235"
+"""The one reply to AUTH that says so (RFC 4954 §6)."""
 _MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 
 
@@ -44,7 +48,7 @@ class SmtpSession(Session):
     """What is known of an SMTP flow."""
 
     __slots__ = ("_asking", "_code", "_counted", "_cut_reply", "_failed", "_last", "_lines", "_listing", "_mail", "_mechanism",
-                 "_odd", "_odd_at", "_reply_size", "lmtp", "transactions")
+                 "_odd", "_odd_at", "_opened", "_reply_size", "lmtp", "transactions")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
         self.lmtp = flow.protocol == "lmtp"
@@ -64,6 +68,8 @@ class SmtpSession(Session):
         """What the server has said to EHLO last."""
         self._failed: Transaction | None = None
         """The last transaction of which the server has refused a chunk."""
+        self._opened = False
+        """Where somebody judges: in a chunk that the server has not taken yet stands a line that would open something."""
         self._lines: list[bytes] = []
         """The lines so far of a reply of several."""
         self._reply_size = 0
@@ -535,17 +541,29 @@ class SmtpSession(Session):
         """No chunk of its transaction is taken any more; where the server has not waited for the octets, it may take what is
         still to come for commands."""
         self._failed = exchange.transaction
-        if self.client.step is Reader.octets and not self.server.says(self.server.offset - 1, self.server.offset):
+        own = self.server.says(self.server.offset - 1, self.server.offset)
+        if (self.client.step is Reader.octets or self._opened) and not own:
             self.judge_unread()
 
+    def _chunk_taken(self) -> None:
+        """The server has taken what it had got of the message for what it is."""
+        if (self.client.posing is None and not self._opened) or self.client.in_body:
+            return
+        if not any(exchange.verb in _CHUNKS for exchange in self.pending):
+            self.client.posing, self._opened = None, False
+
     def _content_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
+        if outcome is OK:
+            self._chunk_taken()
         if outcome is not OK and exchange.verb == phases.BDAT_LAST:
             self._refused_chunk(exchange)
         if exchange.due <= 0 and self.transaction is exchange.transaction:
             self.transaction = None
 
     def _chunk_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
-        if outcome is not OK:
+        if outcome is OK:
+            self._chunk_taken()
+        else:
             self._refused_chunk(exchange)
         if outcome is not OK and self.message is not None and self.client.step is Reader.line:
             self.close_message(False)
@@ -569,7 +587,7 @@ class SmtpSession(Session):
 
     def _auth_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         self._asking = outcome is MORE
-        if outcome is OK:
+        if status == AUTHENTICATED:
             self.authenticated = True
         self.release_tainted()
 
@@ -584,12 +602,39 @@ class SmtpSession(Session):
     def wary(self, pdu: PDU) -> tuple[bytes, Sequence[bytes]]:
         if pdu.kind is Kind.SASL_RESPONSE:
             return caution.of_response(pdu.raw, pdu.size)
+        self._goes_on_with(pdu.raw)
         known = b"" if any(exchange.verb in _GREETING for exchange in self.pending) else self._listing
         return caution.of_command(pdu.raw, pdu.size, known, pdu.offset < self.taint)
 
     def doubtful_end(self) -> None:
         if self.gate is not None:
             self.gate.refuse(caution.DOUBTFUL_END)
+
+    def posing(self) -> Posing | None:
+        return Posing(caution.COMMANDS) if self.judged else None
+
+    def posed(self, posing: Posing, octets: bytes) -> None:
+        self._look_at(posing, posing.seen(octets), self.client.step is Reader.content)
+
+    def _look_at(self, posing: Posing, lines: Sequence[bytes], strictly: bool) -> None:
+        """Ends the flow where a line of a message is forbidden as a command; `strictly`: where it only opens something, too."""
+        judge = self.observer.judge
+        if judge is None or self.gate is None:
+            return
+        refused = posing.disguised
+        for line in lines:
+            found = caution.of_posing(line)
+            self._opened = self._opened or found.opens
+            refused = (refused or found.refused or (strictly and found.opens)
+                       or (found.judged and wary.forbidden(self, line, judge)))
+        if refused:
+            self.gate.refuse(caution.POSING)
+
+    def _goes_on_with(self, line: bytes) -> None:
+        """A line comes after a chunk whose last line has no end: to a server that has refused the chunk both are one."""
+        posing = self.client.posing
+        if posing is not None:
+            self._look_at(posing, [found for found in posing.joined(line) if found.rstrip() not in line], True)
 
     def read_as(self, line: bytes) -> tuple[str, Mapping[str, str]]:
         reading = grammar.command_line(line, len(line))
@@ -670,6 +715,7 @@ def _some(addresses: list[str]) -> str:
 
 _DELIVERIES: Final = frozenset({phases.END_OF_DATA, phases.BDAT_LAST})
 """What LMTP answers for each recipient (RFC 2033 §4.2)."""
+_CHUNKS: Final = frozenset({"BDAT", phases.BDAT_LAST})
 _GUESSED: Final = frozenset({"MAIL", "EHLO", "HELO", "LHLO", "RSET", phases.END_OF_DATA, phases.BDAT_LAST})
 """Commands whose effect is that of success where no reply came and the server went on."""
 _LATE: Final = {"DATA": "354", "QUIT": "221"}
