@@ -31,6 +31,8 @@ COMPARED: Final = 64
 CLEAN: Final = 64
 """Lines that are known to hold none."""
 
+_BETWEEN: Final = frozenset(b"\"'<>(){},;")
+"""What else than blanks and control octets is between words."""
 _WORD: Final = re.compile(rb"[^\x00-\x20\"'<>(){},;]+")
 _ENCODED: Final = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")
 _COVERED: Final = re.compile(rb"[*x]*")
@@ -76,6 +78,8 @@ class Echo:
 
     def begins(self, line: bytes, at: int) -> int:
         """Where what is masked begins in a server's line, from `at` on; -1 where nothing is."""
+        if len(line) - at < LEAST:
+            return self._none(line)
         heads = self._heads
         if heads is None:
             heads = self._heads = self._beginnings()
@@ -89,7 +93,11 @@ class Echo:
                 found = min(found, place + len(head) - 1)
         if found < len(line):
             return found
-        if len(self.clean) < CLEAN:
+        return self._none(line)
+
+    def _none(self, line: bytes) -> int:
+        """Nothing comes back in a line, which may come again."""
+        if len(self.clean) < CLEAN and line[-1:] == b"\n":
             self.clean.add(line)
         return -1
 
@@ -110,8 +118,8 @@ class Echo:
         # What was shown before there was a secret is not looked at: what follows looks as if it were a line.
         before = self._shown if offset == self._begun else 0
         rest = line[before:] if before else line
-        at = 4 if rest[:3].isdigit() else 5 if rest[:1] in b"+-" and rest else 0
-        first = self.begins(rest, at) if len(rest) - at >= LEAST else -1
+        at = 4 if rest[:3].isdigit() else 5 if rest[:1] == b"+" or rest[:1] == b"-" else 0
+        first = self.begins(rest, at)
         return before + first if first >= 0 else -1
 
     def without(self, data: bytes) -> bytes:
@@ -148,14 +156,15 @@ class Echo:
 
 def _words(line: bytes, first: int) -> list[tuple[bytes, int]]:
     """The words of a secret, and how many octets of each are shown: of the first, perhaps, the beginning."""
-    found: list[tuple[bytes, int]] = []
     begin = first
-    while begin and line[begin - 1] > 32:
+    while begin and line[begin - 1] > 32 and line[begin - 1] not in _BETWEEN:
         begin -= 1
-    for match in _WORD.finditer(line, begin):
-        word = match[0]
+    found: list[tuple[bytes, int]] = []
+    shown = first - begin
+    for word in _WORD.findall(line, begin):
         if len(word) >= LEAST and word.upper() not in _HARMLESS and _COVERED.fullmatch(word) is None:
-            found.append((word, max(0, first - match.start())))
+            found.append((word, shown))
+        shown = 0
     return found[-WORDS:]
 
 
@@ -187,5 +196,5 @@ def _add_heads(word: bytes, shown: int, heads: dict[bytes, bool]) -> None:
         heads.setdefault(begin.lower(), True)
         heads.setdefault(binascii.b2a_base64(begin)[:LEAST].lower(), True)
     begin = word[:LONG + 1]
-    heads[binascii.b2a_base64(b"\0" + begin, newline=False)[2:2 + LONG].lower()] = False
-    heads[binascii.b2a_base64(b"\0\0" + begin, newline=False)[3:3 + LONG].lower()] = False
+    heads[binascii.b2a_base64(b"\0" + begin)[2:2 + LONG].lower()] = False
+    heads[binascii.b2a_base64(b"\0\0" + begin)[3:3 + LONG].lower()] = False

@@ -169,6 +169,7 @@ _PLAIN: Final = re.compile(
 
 _NO_RECORD: Final = re.compile(rb"[\x14-\x18]\x03[\0-\x04][^\0-\x48]")
 """What begins as a record of TLS does, but for its length (RFC 8446 §5.1)."""
+_P: Final = (b"P", b"p")
 _PASS: Final = re.compile(rb"PASS [!-~]+\r?\n?", re.IGNORECASE)
 """Most of what is said that is secret."""
 
@@ -183,7 +184,7 @@ def line_end(line: bytes) -> int:
 def veil(line: bytes) -> Veiled | None:
     """A client's line, or the beginning of one, with what is not harmless in it covered; None where all of it is harmless."""
     found = _found(line)
-    if found is not None and line[0] < 25 and _NO_RECORD.match(line) is not None:
+    if found is not None and _NO_RECORD.match(line) is not None:
         return found._replace(line=found.line[:3] + unlike_length(found.line[3:]))
     return found
 
@@ -195,10 +196,10 @@ def unlike_length(shown: bytes) -> bytes:
 
 def _found(line: bytes) -> Veiled | None:
     if len(line) <= LOOKED_AT:
+        if line[:1] in _P and _PASS.fullmatch(line) is not None:
+            return _covered(line, len(b"PASS "), line_end(line), b"PASS")
         if _PLAIN.fullmatch(line) is not None:
             return None
-        if _PASS.fullmatch(line) is not None:
-            return _covered(line, len(b"PASS "), line_end(line), b"PASS")
     at, end = 0, line_end(line)
     limit = min(end, LOOKED_AT)
     while at < limit:

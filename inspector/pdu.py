@@ -202,7 +202,9 @@ class PDU:
     @property
     def way(self) -> str:
         """Who says it to whom: `C->S`, `S->C`, or in somebody's place `M->S`, `M->C`."""
-        return self.direction.value if self.origin is PEER else f"M{self.direction.value[1:]}"
+        if self.origin is PEER:
+            return "C->S" if self.direction is C2S else "S->C"
+        return "M->S" if self.direction is C2S else "M->C"
 
     @property
     def shown(self) -> bytes:

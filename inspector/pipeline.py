@@ -681,7 +681,8 @@ class Inspector:
         session = self.session
         if session is None:
             return self._mask.unread(data)
-        if session.echo is None and session.server.step is not Reader.opaque:
+        reader, echo = session.server, session.echo
+        if reader.step is not Reader.opaque and (echo is None or not (echo.covers or reader.buffer or reader.long_head)):
             return data
         return self._mask.heard(session, data, session.server.position if end < 0 else end)
 

@@ -16,7 +16,7 @@ from inspector.capture.note import named
 from inspector.formats import frame, marker, pcapng
 from inspector.formats.checksum import total
 from inspector.formats.frame import Frame, Frame4, Frame6
-from inspector.pdu import Direction, Flow, is_host_name
+from inspector.pdu import C2S, Direction, Flow, is_host_name
 
 SERVICE_PORTS: Final = {"smtp": 25, "lmtp": 24, "pop3": 110, "imap": 143}
 """The ports by which other programs know what to dissect."""
@@ -128,7 +128,7 @@ class Conversation:
 
     def half(self, direction: Direction) -> Half:
         """The half that sends in that direction."""
-        return self.client if direction == Direction.CLIENT_TO_SERVER else self.server
+        return self.client if direction is C2S else self.server
 
     def rejoin(self, flow: Flow, time: int, secure: bool, unread: bool) -> None:
         """The flow goes on in another file: a handshake there says that it was joined; the FIN of who has ended stands again."""
