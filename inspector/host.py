@@ -83,7 +83,7 @@ class Host:
         self.alarm = alarm
         self.loaded: list[Loaded] = []
         self.watch: Watch | None = None
-        """Times the hooks that are asked for from then on; those of plugins that come along only where it wants everything."""
+        """Times the hooks that are asked for from then on; see `watching` for those of plugins that come along."""
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._cells: dict[str, list[tuple[Implementation, ...]]] = {}
@@ -241,6 +241,11 @@ class Host:
         """The sink as it is fed: timed where its owner is."""
         return TimedSink(self.watch, sink, owner.name, hook) if self.watch is not None and self._times(owner) else sink
 
+    @property
+    def watching(self) -> Watch | None:
+        """What is told where a call ends: there is traffic, and what comes along is not timed otherwise."""
+        return None if self.watch is None or self.watch.everything else self.watch
+
     def teller(self, hook: str) -> Callable[..., None]:
         """A function that tells every implementation of a hook, whatever any of them does."""
         cell = self._cell(hook)
@@ -261,6 +266,31 @@ class Host:
                     fault(owner, hook, error, (first, second))
 
         two = len(inspect.signature(getattr(hookspecs, hook)).parameters) == 2
+        watch = self.watching
+        return (tell_two if two else tell) if watch is None else self._watched(hook, cell, watch)
+
+    def _watched(self, hook: str, cell: list[tuple[Implementation, ...]], watch: Watch) -> Callable[..., None]:
+        fault = self.fault
+
+        def tell(*arguments: Any) -> None:
+            for function, owner in cell[0]:
+                begun, inner = watch.begun(), watch.inner
+                try:
+                    function(*arguments)
+                except BaseException as error:
+                    fault(owner, hook, error, arguments)
+                watch.ended(owner.name, hook, begun, inner)
+
+        def tell_two(first: Any, second: Any) -> None:
+            for function, owner in cell[0]:
+                begun, inner = watch.begun(), watch.inner
+                try:
+                    function(first, second)
+                except BaseException as error:
+                    fault(owner, hook, error, (first, second))
+                watch.ended(owner.name, hook, begun, inner)
+
+        two = len(inspect.signature(getattr(hookspecs, hook)).parameters) == 2
         return tell_two if two else tell
 
     def asker(self, hook: str, check: Callable[..., Any]) -> Callable[..., list[tuple[Any, Loaded]]]:
@@ -268,17 +298,20 @@ class Host:
 
         `check` gives an answer, with the hook's arguments, as it is to be taken, or raises `fault.Misuse`.
         """
-        cell = self._cell(hook)
+        cell, watch = self._cell(hook), self.watching
 
         def ask(*arguments: Any) -> list[tuple[Any, Loaded]]:
             found: list[tuple[Any, Loaded]] = []
             for function, owner in cell[0]:
+                begun, inner = (0, 0) if watch is None else (watch.begun(), watch.inner)
                 try:
                     answer = function(*arguments)
                     if answer is not None:
                         found.append((check(answer, *arguments), owner))
                 except BaseException as error:
                     self.fault(owner, hook, error, arguments)
+                if watch is not None:
+                    watch.ended(owner.name, hook, begun, inner)
             return found
 
         return ask

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from inspector.pdu import Sink
+from inspector.timing import CLOSE, FEED
 
 if TYPE_CHECKING:
     from inspector.host import Host, Loaded
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 class GuardedSinks:
     """Several plugins' sinks as one: what one of them raises does not reach the others."""
 
-    __slots__ = ("_hook", "_host", "_sinks")
+    __slots__ = ("_hook", "_host", "_sinks", "_watch")
 
     def __init__(self, host: Host, hook: str, sinks: Sequence[tuple[Sink, Loaded]]) -> None:
         self._host = host
         self._hook = hook
+        self._watch = host.watching
         self._sinks = tuple((host.sink(sink, owner, hook), owner) for sink, owner in sinks)
 
     @property
@@ -39,19 +41,27 @@ class GuardedSinks:
 
     def feed(self, data: bytes) -> None:
         """Feeds them all."""
+        watch = self._watch
         for sink, owner in self._sinks:
+            begun, inner = (0, 0) if watch is None else (watch.begun(), watch.inner)
             try:
                 sink.feed(data)
             except BaseException as error:
                 self._drop(sink, owner, error)
+            if watch is not None:
+                watch.ended(owner.name, self._hook + FEED, begun, inner)
 
     def close(self, complete: bool) -> None:
         """Closes them all."""
+        watch = self._watch
         for sink, owner in self._sinks:
+            begun, inner = (0, 0) if watch is None else (watch.begun(), watch.inner)
             try:
                 sink.close(complete)
             except BaseException as error:
                 self._drop(sink, owner, error)
+            if watch is not None:
+                watch.ended(owner.name, self._hook + CLOSE, begun, inner)
 
     def _drop(self, sink: Sink, owner: Loaded, error: BaseException) -> None:
         """The sink gets no more; nor do others of a plugin that is switched off for it."""

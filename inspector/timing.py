@@ -1,7 +1,8 @@
 """What the hooks of plugins cost, and which of them holds up the traffic.
 
-Rules.  The clock is read around a plugin's own function and nowhere else: what nobody times costs nothing.  What a hook spends in
-the hooks of others is theirs.  A slow hook is told at most once a minute.
+Rules.  The clock is read around a plugin's own function and nowhere else: what nobody times costs nothing.  Of the plugins that
+come along only what is slow is kept live, at two reads of the clock a call; of others, and in a table, all calls.  What a hook
+spends in the hooks of others is theirs.  A slow hook is told at most once a minute.
 
 Knows a clock that it is given.  Must not know what the hooks do.
 """
@@ -17,6 +18,10 @@ SLOW: Final = 100_000_000
 """Nanoseconds after which a hook holds up the traffic."""
 TOLD: Final = 60_000_000_000
 """Nanoseconds between two notices about the same hook."""
+
+FEED: Final = ", feed"
+CLOSE: Final = ", close"
+"""Of a sink, behind the hook that has given it."""
 
 Row = tuple[str, str, int, int, int]
 """Plugin, hook, calls, nanoseconds in all, nanoseconds of the longest."""
@@ -56,8 +61,8 @@ class Watch:
         self._notice = notice
         self.everything = everything
         self._costs: dict[tuple[str, str], Cost] = {}
-        self._inner = 0
-        """Nanoseconds that the call in hand has spent in others."""
+        self.inner = 0
+        """Nanoseconds that the call in hand, and those before it, have spent in others."""
 
     def timed(self, function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
         """The same function, timed."""
@@ -65,21 +70,33 @@ class Watch:
         clock = self._clock
 
         def timed(*arguments: Any) -> Any:
-            outer, self._inner = self._inner, 0
+            outer = self.inner
             begun = clock()
             try:
                 return function(*arguments)
             finally:
                 whole = clock() - begun
-                own = whole - self._inner
-                self._inner = outer + whole
+                own = whole - (self.inner - outer)
+                self.inner = outer + whole
                 cost.calls += 1
                 cost.total += own
                 cost.worst = max(cost.worst, own)
-                if own > SLOW and self._notice is not None:
+                if own > SLOW:
                     self._held_up(cost, own, begun + whole)
 
         return timed
+
+    def begun(self) -> int:
+        """When a call begins that is not `timed`."""
+        return self._clock()
+
+    def ended(self, plugin: str, hook: str, begun: int, inner: int) -> None:
+        """Such a call has ended; `inner` is what `inner` was before it."""
+        whole = self._clock() - begun
+        own = whole - (self.inner - inner)
+        self.inner = inner + whole
+        if own > SLOW:
+            self._held_up(self._costs.setdefault((plugin, hook), Cost(plugin, hook)), own, begun + whole)
 
     @property
     def rows(self) -> list[Row]:
@@ -93,6 +110,8 @@ class Watch:
                 self._tell(cost)
 
     def _held_up(self, cost: Cost, took: int, now: int) -> None:
+        if self._notice is None:
+            return
         cost.slow += 1
         cost.slowest = max(cost.slowest, took)
         if cost.told is None or now - cost.told >= TOLD:
@@ -114,8 +133,8 @@ class TimedSink:
 
     def __init__(self, watch: Watch, sink: Sink, plugin: str, hook: str) -> None:
         self._sink = sink
-        self.feed = watch.timed(sink.feed, plugin, f"{hook}, feed")
-        self.close = watch.timed(sink.close, plugin, f"{hook}, close")
+        self.feed = watch.timed(sink.feed, plugin, hook + FEED)
+        self.close = watch.timed(sink.close, plugin, hook + CLOSE)
 
     @property
     def patient(self) -> bool:

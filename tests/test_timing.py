@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from inspector import hookimpl
-from inspector.host import Host
+from inspector import hookimpl, hookspecs
+from inspector.host import AT_THE_START, Host
+from inspector.sinks import GuardedSinks
 from inspector.timing import SLOW, TOLD, TimedSink, Watch, added, table
 
 CAPTURES = Path(__file__).parent.parent / "captures"
@@ -73,15 +76,81 @@ def test_a_slow_hook_is_told_at_most_once_a_minute() -> None:
     assert told[2:] == ["plugin sleepy: pdu_seen took longer than 100 ms once, 0.200 s at worst; nothing crosses meanwhile"]
 
 
-def test_what_comes_along_is_not_timed_on_the_way_of_the_traffic() -> None:
-    """No clock is read for it; where a table is wanted, it is."""
+def test_what_comes_along_is_told_where_it_is_slow_and_counted_only_in_a_table() -> None:
+    """Two reads of the clock a call, and nothing is kept of one that is fast."""
     host, clock, told, watch = watched(bundled=True)
-    host.teller("pdu_seen")(10 * SLOW, None)
-    assert (clock.read, told, watch.rows) == (0, [], [])
+    tell = host.teller("pdu_seen")
+    tell(SLOW, None)
+    assert (clock.read, told, watch.rows, watch._costs) == (2, [], [], {})
+    for _ in range(3):
+        tell(10 * SLOW, None)
+    watch.finish()
+    assert told == [f"plugin sleepy: pdu_seen took longer than 100 ms {often}, 1.000 s at worst; nothing crosses meanwhile"
+                    for often in ("once", "2 times")]
     host, clock, told, watch = watched(everything=True, bundled=True)
     host.teller("pdu_seen")(10 * SLOW, None)
     assert clock.read == 2
     assert watch.rows == [("sleepy", "pdu_seen", 1, 10 * SLOW, 10 * SLOW)]
+
+
+@pytest.mark.parametrize("bundled", [True, False])
+@pytest.mark.parametrize("hook", [name for name, spec in vars(hookspecs).items() if hasattr(spec, "mailspy_spec")
+                                  and name not in AT_THE_START])
+def test_any_slow_hook_of_any_plugin_is_told(hook: str, bundled: bool) -> None:
+    """Those that answer, too, and faults: with its name."""
+    told: list[str] = []
+    clock, host = Clock(), Host(lambda line: None)
+    names = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
+
+    def wait() -> None:
+        clock.now += 2 * SLOW
+        raise ValueError("by design")
+
+    scope: dict[str, object] = {"wait": wait}
+    exec(f"def {hook}({names}):\n    wait()\n", scope)
+    plugin = type("Plugin", (), {hook: staticmethod(hookimpl(scope[hook]))})
+    host.register("slow", plugin, bundled=bundled)
+    host.watch = Watch(clock, told.append)
+    arguments = [None] * len(names.split(", "))
+    (host.asker(hook, lambda answer, *_: answer) if hook.startswith(("judge", "open")) else host.teller(hook))(*arguments)
+    assert told == [f"plugin slow: {hook} took longer than 100 ms once, 0.200 s at worst; nothing crosses meanwhile"]
+
+
+@pytest.mark.parametrize("bundled", [True, False])
+def test_slow_sinks_are_told(bundled: bool) -> None:
+    """Of plugins that come along, too."""
+    host, clock, told, _ = watched(bundled=bundled)
+    (owner,) = host.loaded
+    sinks = GuardedSinks(host, "open_message", [(owner.plugin, owner)])
+    sinks.feed(2 * SLOW)  # type: ignore[arg-type]
+    assert [line[:45] for line in told] == ["plugin sleepy: open_message, feed took longer"]
+    clock.now += 1
+    sinks.close(True)
+    assert len(told) == 1
+
+
+def test_what_a_hook_that_comes_along_spends_in_others_is_theirs() -> None:
+    """Whichever of the two comes along."""
+    for inner_bundled, outer_bundled in itertools.product((True, False), repeat=2):
+        told: list[str] = []
+        clock, host = Clock(), Host(pytest.fail)
+        host.watch = Watch(clock, told.append)
+
+        class Inner:
+            @hookimpl
+            def finding(self, finding: Clock) -> None:
+                finding.now += 2 * SLOW
+
+        class Outer:
+            @hookimpl
+            def pdu_seen(self, pdu: Clock, session: object) -> None:
+                session(pdu, None)  # type: ignore[operator]
+                pdu.now += SLOW
+
+        host.register("inner", Inner(), bundled=inner_bundled)
+        host.register("outer", Outer(), bundled=outer_bundled)
+        host.teller("pdu_seen")(clock, host.teller("finding"))
+        assert [line[:21] for line in told] == ["plugin inner: finding"], (inner_bundled, outer_bundled)
 
 
 def test_sinks_are_timed_and_stay_patient() -> None:
@@ -124,7 +193,7 @@ def test_a_fault_is_timed_too() -> None:
     with pytest.raises(ValueError, match="by design"):
         watch.timed(fail, "p", "h")()
     assert watch.rows == [("p", "h", 1, 9, 9)]
-    assert watch._inner == 9
+    assert watch.inner == 9
 
 
 def test_tables_of_several_processes_are_one() -> None:
