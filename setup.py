@@ -13,10 +13,10 @@ import sysconfig
 from pathlib import Path
 
 COMPILED = {
-    "inspector": ("anomaly", "arrival", "doubt", "echo", "framing", "gate", "harmless", "hold", "host", "interrupt", "jobs",
-                  "limits", "lines", "machine", "mask", "newcomer", "offers", "output", "pdu", "pipeline", "posing", "protocol",
-                  "reader", "readings", "recognition", "remainder", "run", "segment", "session", "sinks", "starttls", "text",
-                  "timing", "wary", "wrapping"),
+    "inspector": ("anomaly", "arrival", "doubt", "echo", "framing", "gate", "harmless", "hold", "host", "intact", "interrupt",
+                  "jobs", "limits", "lines", "machine", "mask", "newcomer", "offers", "output", "pdu", "pipeline", "posing",
+                  "protocol", "reader", "readings", "recognition", "remainder", "run", "segment", "session", "sinks", "starttls",
+                  "text", "timing", "wary", "wrapping"),
     "inspector/protocols": ("foreign", "line"),
     "inspector/protocols/pop3": ("caution", "grammar", "phases", "replies", "session"),
     "inspector/protocols/smtp": ("caution", "grammar", "phases", "replies", "session"),

@@ -8,6 +8,7 @@ Knows the contract of the hooks.  Must not know plugins, nor what is done with a
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -48,6 +49,8 @@ def verdict(answer: object, subject: PDU | Message, session: Session) -> Verdict
         if not _REPLIES.get(session.flow.protocol, _LINES).fullmatch(raw) and not _without_effect(subject):
             raise Misuse(f"{name_of(answer)} of something that is not one whole reply with its CRLF; it does not count")
         return Answer(raw)
+    if inspect.iscoroutine(answer):
+        answer.close()
     raise Misuse(f"answered {name_of(answer)}, which is no verdict; it does not count")
 
 
@@ -64,9 +67,10 @@ def octets(answer: object, name: str, value: object, most: int = LONGEST_REPLY) 
     """The octets that a verdict carries.  Raises Misuse."""
     if not isinstance(value, bytes):
         raise Misuse(f"{name_of(answer)} whose `{name}` is {name_of(value)}, not bytes; it does not count")
-    if len(value) > most:
-        raise Misuse(f"{name_of(answer)} of {len(value):,} octets, {most:,} can be; it does not count")
-    return b"".join((value,))
+    raw = b"".join((value,))  # whatever a class derived from it says
+    if len(raw) > most:
+        raise Misuse(f"{name_of(answer)} of {len(raw):,} octets, {most:,} can be; it does not count")
+    return raw
 
 
 def sink(answer: Any) -> Sink:

@@ -27,6 +27,7 @@ import pluggy
 from inspector import answers, hookspecs
 from inspector.errors import OptionError, PluginError
 from inspector.fault import described, name_of, text_of
+from inspector.intact import guarded
 from inspector.interrupt import check
 from inspector.options import Option, OptionParser, Options
 from inspector.pdu import PDU, Message, Part, Sink
@@ -228,6 +229,8 @@ class Host:
                 raise PluginError(f"plugin {implementation.plugin_name}: {hook}: mailspy calls no hook wrappers")
             if owner := owners.get(id(implementation.plugin)):
                 function = _fit(implementation.function, implementation.argnames, names)
+                if not owner.bundled and hook not in AT_THE_START:
+                    function = guarded(function)
                 if self._times(owner) and hook not in AT_THE_START:
                     assert self.watch is not None
                     function = self.watch.timed(function, owner.name, hook)
@@ -322,11 +325,12 @@ class Host:
         Raises KeyboardInterrupt where a person has asked the program to end.
         """
         check()
-        owner.faults += 1
         kind = f"{hook} {name_of(error)}"
         if kind not in owner.named and not owner.disabled:
-            owner.named.add(kind)
+            # Where the stack is used up this raises itself, and whoever called has room to say it.
             self.alarm(f"plugin {owner.name}: {hook}: {described(error, arguments)}")
+            owner.named.add(kind)
+        owner.faults += 1
         if owner.faults >= STRIKES and not owner.disabled:
             owner.disabled = True
             self.alarm(f"plugin {owner.name}: switched off after {STRIKES} faults")

@@ -110,7 +110,7 @@ LAYERS = (
     ("survey", "export", "jobs"),
     ("live", "replay", "output", "console", "config", "diagram", "heap", "mail", "relaytest", "query",
      "tls"),
-    ("host", "answers", "sinks"),
+    ("host", "answers", "intact", "sinks"),
     ("pipeline", "gate", "arrival", "mask", "lines", "shape"),
     ("protocols",),
     ("protocol", "newcomer", "recognition"),

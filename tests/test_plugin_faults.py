@@ -339,6 +339,96 @@ def test_what_nobody_asked_for(hook: str, junk: str, peace: tuple[Path, list[str
     assert house.witness.heard == peace[1]
 
 
+CHANGES: dict[str, Callable[[Any, Any], object]] = {
+    "the octets": lambda pdu, session: setattr(pdu, "raw", b"QUIT\r\n"),
+    "no octets": lambda pdu, session: delattr(pdu, "raw"),
+    "the size": lambda pdu, session: setattr(pdu, "size", -1),
+    "the place": lambda pdu, session: setattr(pdu, "offset", 1 << 40),
+    "the kind": lambda pdu, session: setattr(pdu, "kind", None),
+    "the verb": lambda pdu, session: setattr(pdu, "verb", "DATA" if pdu.verb != "DATA" else "NOOP"),
+    "the details": lambda pdu, session: setattr(pdu, "details", {}),
+    "in the details": lambda pdu, session: pdu.details.update(path="x"),
+    "the text": lambda pdu, session: setattr(pdu, "note", pdu.text + "!"),
+    "what waits": lambda pdu, session: session.pending.append("x"),
+    "that anything waits": lambda pdu, session: delattr(session, "pending"),
+    "the machine": lambda pdu, session: setattr(session, "machine", None),
+    "a reader": lambda pdu, session: setattr(session, "client", session.server),
+    "who is told": lambda pdu, session: setattr(session, "observer", None),
+    "the numbers": lambda pdu, session: setattr(session, "number", session.number + 1),
+    "the time": lambda pdu, session: setattr(session, "time", -1),
+    "the flow": lambda pdu, session: setattr(session.flow, "protocol", "pop3"),
+    "that it is read": lambda pdu, session: session.give_up(),
+}
+"""What plugins are given is not theirs."""
+LAST = "that it is read"
+"""What cannot be undone."""
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["live", "replay"])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("hook", ["judge_pdu", "pdu_seen"])
+def test_what_a_plugin_changes_is_put_back(hook: str, change: str, live: bool, peace: tuple[Path, list[str], list[str]]) -> None:
+    """Nobody else sees it, and the plugin is named."""
+    when = ("QUIT", "reply") if change == LAST else ("RCPT", "command")
+
+    def fail(pdu: Any, session: Session) -> None:
+        if (pdu.verb, pdu.kind.value) == when:
+            CHANGES[change](pdu, session)
+
+    house = House(Failing(hook, fail))
+    path, heard_live, heard_saved = peace
+    if live:
+        pair = house.live()
+        assert (pair.server.sent, pair.client.sent) == (SAID[True], SAID[False])
+    else:
+        house.replay(path)
+    assert change == LAST or house.witness.heard == (heard_live if live else heard_saved)
+    assert house.alarms[0].startswith(f"plugin culprit: {hook}: changed ")
+    assert house.alarms[1:] == ([] if change == LAST else ["plugin culprit: switched off after 3 faults"])
+
+
+def test_a_fault_that_uses_up_the_stack_is_named_too() -> None:
+    """Where there is room for it."""
+    for fail in (lambda pdu, session: session.observer.pdu_seen(pdu, session),
+                 lambda pdu, session: session.report(Finding("message", "x", {}))):
+        hook = "pdu_seen" if fail.__code__.co_names[0] == "observer" else "finding"
+        house = House(Failing(hook, (lambda finding, session: session.report(finding)) if hook == "finding" else fail))
+        pair = house.live()
+        assert (pair.server.sent, pair.client.sent) == (SAID[True], SAID[False])
+        assert house.alarms[0].startswith(f"plugin culprit: {hook}: RecursionError")
+
+
+async def _later() -> None: ...
+
+
+class Broken(Replace):
+    """A verdict whose octets cannot be had."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "raw":
+            raise SystemExit("no octets")
+        return super().__getattribute__(name)
+
+
+class Lying(bytes):
+    """Octets that say that they are few."""
+
+    def __len__(self) -> int:
+        return 3
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("make", [_later, lambda: Broken(b"NOOP\r\n"), lambda: Answer(Lying(b"250 " + b"x" * 100_000 + b"\r\n")),
+                                  lambda: Replace(b"NOOP " + b"x" * 100_000 + b"\r\n"), lambda: Replace(b"no line")])
+def test_odd_answers_of_judges(make: Callable[[], Any]) -> None:
+    """Coroutines are closed, not left behind."""
+    house = House(Failing("judge_pdu", lambda pdu, session: make() if pdu.kind.value == "command" else None))
+    pair = house.live()
+    assert (pair.server.sent, pair.client.sent) == (SAID[True], SAID[False])
+    assert len(house.alarms) == 2
+    assert house.alarms[0].startswith("plugin culprit: judge_pdu: ")
+
+
 def test_a_class_of_ones_own_is_a_verdict() -> None:
     """What it says is what its base says, whatever it makes of itself."""
     house = House(Failing("judge_pdu", lambda pdu, session: Loud(b"NOOP\r\n") if pdu.raw.startswith(b"WHAT") else None))
