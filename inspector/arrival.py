@@ -15,7 +15,6 @@ from typing import Final
 
 from inspector.harmless import veil
 from inspector.hold import Hold, masked_lines, unread_lines
-from inspector.pdu import stars
 from inspector.recognition import (
     LOOKED_AT,
     NOT_MAIL,
@@ -28,7 +27,7 @@ from inspector.recognition import (
     may_command,
     speaks_ftp,
 )
-from inspector.wrapping import Heads, Wrapping, begun, passable, plain, secrets, unfinished, unwrapped
+from inspector.wrapping import Heads, Wrapping, begun, covered, header_end, passable, plain, secrets, unfinished, unwrapped
 
 PREAUTH: Final = b"* PREAUTH"
 """How an IMAP server greets a client that need not log in (RFC 9051 §7.1.4)."""
@@ -162,7 +161,7 @@ class Arrival:
         found = unwrapped(octets[:self._most], self.server[:self._most], self._spoken)
         self._opening = found is True and len(octets) < self._most and len(self.server) < self._most
         if not self._opening and not isinstance(found, Wrapping):
-            found = unfinished(octets, self.server) or False
+            found = (not self._spoken and unfinished(octets)) or False
         self._take_off(found)
 
     def _take_off(self, found: Wrapping | bool | None) -> None:
@@ -173,9 +172,12 @@ class Arrival:
             self._see_lines(0)
 
     @property
-    def in_header(self) -> bool:
-        """Whether what the client has said so far is the beginning of a header, whose words the server may repeat."""
-        return self._opening and begun(self.client)
+    def header_secrets(self) -> bytes | None:
+        """What is secret in what the client has said so far, where it is the beginning of a header, whose words the server may
+        repeat; None where it is none."""
+        if not (self._opening and begun(self.client)):
+            return None
+        return b" ".join([self.client[first:last] for first, last in secrets(self.client)])
 
     @property
     def over(self) -> bool:
@@ -190,6 +192,11 @@ class Arrival:
     def greeting(self) -> bytes:
         """The server's first line, or its first octets where they are none; nothing while that goes on."""
         return first_line(self.server, tuple(word for word, _ in self._plugins)) if self.server else b""
+
+    @property
+    def heard(self) -> bytes:
+        """What the server has said that tells the protocol."""
+        return self.server[:LOOKED_AT] if self._opening else (self.greeting or self.server)[:LOOKED_AT]
 
     @property
     def _may_speak(self) -> bool:
@@ -242,7 +249,7 @@ class Arrival:
         if not self.refutable or self._opening or not (self._ends or len(self.client) >= self._looked_at):
             return False
         self.refutable = False
-        return speaks_ftp(self.server, self._shown)
+        return speaks_ftp(self.greeting, self._shown)
 
     def odd(self) -> str:
         """What is odd about a greeting where the protocol was given, once; nothing where it fits."""
@@ -292,7 +299,7 @@ class Arrival:
     def close(self) -> None:
         """Nothing more comes: whatever waits is the session's."""
         if self._opening:
-            self._take_off(unfinished(self.client, self.server))
+            self._take_off(unfinished(self.client))
         self._opening = self.refutable = False
 
     def free(self, client: bool, strict: bool) -> int:
@@ -333,12 +340,9 @@ class Arrival:
                 hold = self._shown_last = unread_lines()
             return hold.feed(self.client[hold.size:])[-size:] if size else b""
         octets = self.client if same else b"".join(data for client, data, _ in self.waiting if client)
-        opening = len(octets) if self._opening and begun(octets) else 0
+        opening = header_end(octets) if self._opening and begun(octets) else 0
         head = self.wrapping.client if self.wrapping is not None else opening
-        hidden = octets[:head] + masked_lines(octets[head:])
-        if self._opening or self.wrapping is not None:
-            for first, last in secrets(octets, b"".join(data for client, data, _ in self.waiting if not client)):
-                hidden = hidden[:first] + stars(len(hidden[first:last])) + hidden[last:]
+        hidden = covered(octets[:head]) + masked_lines(octets[head:])
         return hidden[-size:] if size else b""
 
 

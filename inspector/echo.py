@@ -31,9 +31,9 @@ COMPARED: Final = 64
 CLEAN: Final = 64
 """Lines that are known to hold none."""
 
-_BETWEEN: Final = frozenset(b"\"'<>(){},;")
-"""What else than blanks and control octets is between words."""
-_WORD: Final = re.compile(rb"[^\x00-\x20\"'<>(){},;]+")
+_BETWEEN: Final = frozenset(b"\"'<>(){},;*")
+"""What else than blanks and control octets is between words; a star covers what is one."""
+_WORD: Final = re.compile(rb"[^\x00-\x20\"'<>(){},;*]+")
 _ENCODED: Final = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")
 _COVERED: Final = re.compile(rb"[*x]*")
 _PIECES: Final = re.compile(rb"[^\x00-\x20=]{3,}")
@@ -162,7 +162,7 @@ def _words(line: bytes, first: int) -> list[tuple[bytes, int]]:
     found: list[tuple[bytes, int]] = []
     shown = first - begin
     for word in _WORD.findall(line, begin):
-        if len(word) >= LEAST and word.upper() not in _HARMLESS and _COVERED.fullmatch(word) is None:
+        if len(word) >= LEAST and shown < len(word) and word.upper() not in _HARMLESS and _COVERED.fullmatch(word) is None:
             found.append((word, shown))
         shown = 0
     return found[-WORDS:]

@@ -56,6 +56,8 @@ class Cover(NamedTuple):
 def cover_of(pdu: PDU) -> Cover:
     """What is shown in the place of a PDU that holds a secret."""
     raw = pdu.raw
+    if pdu.veiled is not None:
+        return Cover(pdu.offset, pdu.veiled, pdu.size)
     first, last = pdu.secret or (0, 0)
     if pdu.kind is Kind.COMMAND and (found := veil(raw)) is not None and found.first == first:
         return Cover(pdu.offset, found.line, pdu.size)

@@ -95,12 +95,16 @@ class Mask:
             place += len(half_read)
         return shown
 
-    def said(self, data: bytes) -> None:
-        """The client has said what nobody has read."""
-        self._tail = (self._tail + data)[-TAIL:]
+    def said(self, data: bytes, words: bytes | None = None) -> None:
+        """The client has said what nobody has read; `words`: all of it so far that may be secret, where it is known."""
+        self._tail = (self._tail + data if words is None else words)[-TAIL:]
         self._echo = Echo()
         self._echo.remember(self._tail, 0)
         self._due = ECHOED
+
+    def bare(self, data: bytes) -> bytes:
+        """The server's first octets without what its client has said before that nobody has read."""
+        return data if self._echo is None else self._echo.without(data)
 
     def unread(self, data: bytes) -> bytes:
         """Octets of a server that nobody has read, without what comes back of what its client has said last."""

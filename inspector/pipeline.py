@@ -441,7 +441,7 @@ class Inspector:
         """The server's first octets, where it may be by them that the protocol is told to whoever has not got them: mailspy's own
         words begin at that octet of what the client gets."""
         if self._arrival is not None:
-            return self._arrival.server[:LOOKED_AT]
+            return self._mask.bare(self._arrival.heard)
         return self._heard if begin < LOOKED_AT else None
 
     def left(self, client: bool, time: int) -> None:
@@ -690,8 +690,7 @@ class Inspector:
         """The client's segment just fed, with its secrets masked at equal length."""
         session, arrival = self.session, self._arrival
         if session is None or (arrival is not None and arrival.waiting):
-            if arrival is None or not arrival.in_header:
-                self._mask.said(data)
+            self._mask.said(data, arrival.header_secrets if arrival is not None else None)
             return arrival.masked(len(data)) if arrival is not None else data
         reader = session.client
         if (session.hidden or reader.buffer or reader.held_size or session.chunked or reader.step is Reader.long_line
@@ -801,7 +800,7 @@ class Inspector:
 
     def _leave_arrival(self) -> None:
         if self._arrival is not None and self._gate is not None:
-            self._heard = self._arrival.server[:LOOKED_AT]
+            self._heard = self._mask.bare(self._arrival.heard)
         self._arrival = None
         if self._gate is not None:
             self._gate.arrival = None

@@ -40,7 +40,7 @@ from inspector.pdu import (
 from inspector.reader import Reader
 from inspector.text import sanitise
 from inspector.verdict import Verdict, strictest
-from inspector.wrapping import HEADER, Wrapping, hides
+from inspector.wrapping import HEADER, Wrapping, covered, hides, secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -250,8 +250,14 @@ class Session:
             self.headed += len(octets)
         if self.gate is not None and client and hides(octets):
             self.judge_unread()
-        pdu = self.emit(client, Kind.OPAQUE, self.phase, "", "", octets, len(octets), self.client_state, 0,
-                        wrapping.secret if client else None, None, wrapping.details, sanitise(wrapping.note))
+        spans = secrets(octets) if client else []
+        pdu = self.draft(client, Kind.OPAQUE, self.phase, "", "", octets, len(octets), self.client_state, 0, None, None,
+                         wrapping.details, sanitise(wrapping.note))
+        self.instead = None
+        if spans:
+            self.remember(b" ".join([octets[first:last] for first, last in spans]), 0)
+            pdu.secret, pdu.veiled = (spans[0][0], spans[-1][1]), covered(octets)
+        self.tell(pdu)
         # A server that does not know such a header answers its lines.
         self.pending += [Exchange(HEADER, self.phase, self.client_state, None, pdu)
                          for _ in range(min(wrapping.lines, HEADER_LINES))]
@@ -432,7 +438,7 @@ class Session:
         `size`: its octets; of a `partial` one, those of the line in hand before it.
         """
         echo, starttls, pending = self.echo, self.starttls, self.pending
-        listing = starttls is not None and bool(pending) and pending[0].verb in starttls.lists and line[:1] in (b"2", b"+")
+        listing = starttls is not None and bool(pending) and pending[0].verb in starttls.lists and line[:3] in (b"250", b"+OK")
         if echo is None or listing:
             return line
         begin = self.server.offset + (size if partial else -size)

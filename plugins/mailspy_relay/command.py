@@ -11,13 +11,14 @@ from typing import Final
 _RCPT: Final = re.compile(
     rb"\s*RCPT\s+TO\s*:[ \t]*"
     rb"(?:<((?:\"(?:\\.|[^\"\\])*\"|[^\"<>\r\n])*)>|([^\s<>\"]+))"
-    rb"(?:[ \t]+[A-Za-z0-9][A-Za-z0-9-]*(?:=[^\s<>]*)?)*[ \t]*\r?\n?", re.IGNORECASE | re.DOTALL)
+    rb"(?:[ \t]+[A-Za-z0-9*][A-Za-z0-9*-]*(?:=[^\s<>]*)?)*[ \t]*\r?\n?", re.IGNORECASE | re.DOTALL)
 _BEGINS: Final = re.compile(rb"\s*RCPT\b", re.IGNORECASE)
 _HIDDEN: Final = re.compile(rb"\r[^\S\r]*RCPT\b", re.IGNORECASE)
 
 
 def recipient(line: bytes) -> str | None:
-    """The path, blanks taken generously; None unless there is one path and then parameters only (RFC 5321 §4.1.1.3)."""
+    """The path, blanks taken generously; None unless there is one path and then parameters only (RFC 5321 §4.1.1.3), which may be
+    covered by stars."""
     match = _RCPT.fullmatch(line)
     return None if match is None else (match[1] or match[2] or b"").decode("utf-8", "backslashreplace")
 

@@ -33,7 +33,8 @@ class Command(NamedTuple):
 
 
 _PATH: Final = rb"<(?:\"(?:\\.|[^\"\\])*\"|[^\">])*>"
-_PARAMETERS: Final = rb"(?: +[A-Za-z0-9][A-Za-z0-9-]*(?:=[^ =]+(?:=[^ ]*)?)?)*"
+_PARAMETERS: Final = rb"(?: +[A-Za-z0-9*][A-Za-z0-9*-]*(?:=[^ =]+(?:=[^ ]*)?)?)*"
+"""Those that nobody knows are covered by stars, their names too."""
 MAX_CHUNK: Final = 2**63
 """Octets that a BDAT may announce; more is no number that any server takes (RFC 3030 §2 sets no bound)."""
 
@@ -117,10 +118,12 @@ def path(argument: bytes) -> Path:
 
 
 def parameters(text: bytes) -> dict[str, str]:
-    """ESMTP parameters: `SIZE=1000 BODY=8BITMIME` (RFC 5321 §4.1.2)."""
+    """ESMTP parameters: `SIZE=1000 BODY=8BITMIME` (RFC 5321 §4.1.2); what is covered is none."""
     found: dict[str, str] = {}
     for word in text.split()[:PARAMETERS_KEPT]:
         name, _, value = word.partition(b"=")
+        if b"*" in name:
+            break
         found[name.decode("ascii", "backslashreplace").upper()] = value.decode("utf-8", "backslashreplace")
     return found
 
