@@ -153,12 +153,14 @@ class Mask:
 
 
 def _halves(session: Session, line: bytes) -> list[bytes]:
-    """The server's line in hand; where its client has spoken into it, and what follows may be another, both."""
-    place = session.server.spoken_at
-    if not 0 < place < len(line):
-        return [line] if line else []
-    after = line[place:]
-    return [line[:place], after] if len(after) < BEGINS or session.begins(False, after) else [line]
+    """The server's line in hand; where its client has spoken into it, and what follows may be another, all of them."""
+    halves, begin = [], 0
+    for place in session.server.spoken:
+        after = line[place:]
+        if begin < place < len(line) and (len(after) < BEGINS or session.begins(False, after)):
+            halves.append(line[begin:place])
+            begin = place
+    return [*halves, line[begin:]] if line else []
 
 
 def covered(line: bytes, first: int, last: int) -> bytes:

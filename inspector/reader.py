@@ -38,6 +38,8 @@ RECORD_MAX: Final = 16_384 + 2_048
 
 FEW: Final = 2
 """Pieces of a content that are handed on as they are; more, around many stuffed dots, are joined: each costs like a segment."""
+HALVES: Final = 32
+"""Places in one line into which the other side spoke that are kept."""
 HELD_PIECES: Final = 4_096
 """Held segments kept apart, each with its time; past it a segment is joined to the one before and takes its own time along."""
 
@@ -76,9 +78,8 @@ class Reader:
         self._content: DotContent | None = None
         self._remainder: Remainder | None = None
         """What follows a dot in the content in hand that may have been its end, once there was one."""
-        self._broken = 0
-        """Where the other side spoke into a line that had not ended; of the line in hand as long as it is more than
-        `offset`."""
+        self._broken: list[int] = []
+        """Where the other side spoke into a line that had not ended; of the line in hand those that are more than `offset`."""
         self._ends: Ends | None = None
         """Where somebody judges: what watches the content for ends that some server may see."""
         self._padded: Padded | None = None
@@ -289,7 +290,7 @@ class Reader:
             self._long = len(data) - position
             self.step = Reader.long_line
             return len(data)
-        if self._broken > self.offset:
+        if self._broken:
             end = self._divided(data, position, end)
         size = end - position
         if not self.client and self.session.gate is not None:
@@ -308,20 +309,24 @@ class Reader:
         return end
 
     @property
-    def spoken_at(self) -> int:
-        """How many octets of the line in hand had come when the other side spoke into it; 0 where it has not."""
-        return max(0, self._broken - self.offset)
+    def spoken(self) -> list[int]:
+        """How many octets of the line in hand had come each time that the other side spoke into it."""
+        return [place - self.offset for place in self._broken if place > self.offset] if self._broken else []
 
     def spoken_into(self) -> None:
         """The other side goes on as if the line in hand had ended."""
-        if self.buffer and self._broken <= self.offset:
-            self._broken = self.offset + len(self.buffer)
+        place = self.offset + len(self.buffer)
+        if self.buffer and self._broken[-1:] != [place] and len(self._broken) < HALVES:
+            self._broken.append(place)
 
     def _divided(self, data: bytes, position: int, end: int) -> int:
-        """Where a line ends that the other side has spoken into: there, if another begins there."""
-        place = position + self._broken - self.offset
-        if place < end and end - position <= self.session.limits.line and self.session.begins(self.client, data[place:end]):
-            return place
+        """Where a line ends that the other side has spoken into: at the first place where another begins."""
+        for spoken in self.spoken:
+            place = position + spoken
+            if (place < end and end - position <= self.session.limits.line
+                    and self.session.begins(self.client, data[place:end])):
+                return place
+        self._broken.clear()
         return end
 
     def _unasked(self, data: bytes, position: int) -> int | None:

@@ -286,8 +286,10 @@ class Session:
 
     def spoke(self) -> None:
         """The client sends something: if the one reply that it waits for has no end yet, the client does without."""
-        if self.server.buffer and len(self.pending) == 1 and (self.gate is None or self.gate.left(self.server.position)):
-            self.server.spoken_into()
+        server = self.server
+        alone = server.buffer and len(self.pending) == 1 + len(server.spoken)
+        if alone and (self.gate is None or self.gate.left(server.position)):
+            server.spoken_into()
 
     def begins(self, client: bool, line: bytes) -> bool:
         """Whether a line after a gap is a whole one, as far as it tells."""

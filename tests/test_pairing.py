@@ -115,6 +115,33 @@ def test_all_delivery_replies_are_there() -> None:
     assert details(witness, "reply_misplaced") == ["221 is for QUIT: no reply came to NOOP"]
 
 
+def test_a_reply_too_many_before_the_last_recipient_is_refused() -> None:
+    """354 shows it: what was counted for DATA was the recipient's, and only one delivery is answered."""
+    steps = [b"S220 store", b"CLHLO c", b"S250 store", b"CMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\nDATA",
+             b"S250 ok\r\n250 ok\r\n250 too many\r\n550 no\r\n354 go", b"C" + LETTER.removesuffix(b"\r\n"), b"S250 stored",
+             b"CRSET", b"S250 reset", b"CQUIT", b"S221 bye"]
+    witness = everyway(LMTP, lines(LMTP, *steps))
+    assert pairs(witness)[-2:] == ["250 RSET", "221 QUIT"]
+    assert details(witness, "reply_misplaced") == ["354 is for DATA: the reply before was not"]
+
+
+def test_a_flow_that_ends_behind_replies_that_were_found_again() -> None:
+    """Whatever has ended it: nothing waits, nothing is told twice, and the message that is half there is told so."""
+    start = [*HELLO, (C2S, b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\nDATA\r\n"),
+             (S2C, b"250 ok\r\n250 ok\r\n354 go\r\n")]
+    whole = (LETTER.removesuffix(b".\r\n"), True)
+    ends: list[tuple[list[Step], tuple[bytes, bool], list[str]]] = [
+        ([], (b"", False), []),
+        ([(C2S, b"Subject: x\r\n")], (b"Subject: x\r\n", False), ["truncated"] * 2),
+        ([(C2S, LETTER)], whole, ["truncated"]),
+        ([(C2S, LETTER), (S2C, b"250 queued\r\n")], whole, []),
+        ([(C2S, LETTER + b"QUIT\r\n"), (S2C, b"221 bye\r\n")], whole, ["reply_misplaced"])]
+    for rest, message, told in ends:
+        witness = everyway(SMTP, [*start, *rest])
+        assert witness.messages == [message], rest
+        assert [name for name, _ in witness.anomalies] == ["reply_misplaced", *told], rest
+
+
 def test_a_server_that_answers_what_is_no_command() -> None:
     """A header that nobody knows, with lines in it: each 500 has a command, or is told to have none."""
     witness = everyway(SMTP, [(S2C, b"220 mx\r\n"), (C2S, b"\r\n\r\n\x00\x00\r\nQUIT\n!abcdEHLO lb\r\n"),
@@ -160,6 +187,8 @@ def test_a_command_that_was_passed_over_is_over() -> None:
     ([b"CMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 1 LAST\r\nx", b"CQUIT", b"S250 ok", b"S221 bye"], "221 QUIT"),
     ([b"CMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA", b"S250 ok\r\n250 ok\r\n250 ok\r\n354 go"], "354 DATA"),
     ([b"CNOOP", b"CQUIT", b"S250 ok\r\n250 ok\r\n221 bye"], "221 QUIT"),
+    ([b"CDATA", b"CQUIT", b"S221 bye"], "221 QUIT"),
+    ([b"CMAIL FROM:<a@b>\r\nDATA", b"S250 ok", b"CRSET\r\nQUIT", b"S221 bye"], "221 QUIT"),
 ])
 def test_a_code_finds_its_command(said: list[bytes], right: str) -> None:
     """Replies too few or too many before it: it is paired with the command that it is for, and told."""

@@ -7,9 +7,14 @@ import re
 
 import pytest
 from dialogue import SMTP, Step, Witness, check_tiles, everyway, play
+from links import Pair
+from test_replaced import Judging
 
+from inspector import Replace
 from inspector.limits import Limits
 from inspector.pdu import C2S, S2C, Kind
+from inspector.pipeline import Pipeline
+from inspector.protocols.smtp.caution import DOUBTFUL_END
 
 TO_DATA: list[Step] = [(S2C, b"220 mx\r\n"), (C2S, b"EHLO c\r\n"), (S2C, b"250 mx\r\n"),
                        (C2S, b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n"), (S2C, b"250 ok\r\n250 ok\r\n354 go\r\n")]
@@ -152,3 +157,14 @@ def test_without_a_word_of_the_server_s_a_content_is_what_the_standard_says() ->
         for cut in ("whole", "octets", "random"):
             witness = play(SMTP, [*TO_DATA, (C2S, text + b"\r\n.\r\n")], cut, Limits(head=20), 3)
             assert witness.messages[0] == ((b"\r\n" + body).replace(b"\r\n.", b"\r\n")[2:], True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_somebody_judges_no_content_ends_so(kind: bytes) -> None:
+    """Nor is there a 250 that a judge could replace: the server never sees that dot."""
+    pair = Pair(Pipeline(Judging({b"250 taken\r\n": Replace(b"554 no\r\n")})), SMTP, judged=True)
+    for way, data in [*TO_DATA, (C2S, LETTER + kind + b"QUIT\r\n"), (S2C, b"250 taken\r\n")]:
+        if not pair.client.fate:
+            pair.c(data) if way is C2S else pair.s(data)
+    assert pair.server.sent.endswith(b"DATA\r\n")
+    assert pair.client.sent.endswith(b"354 go\r\n" + DOUBTFUL_END)

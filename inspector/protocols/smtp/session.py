@@ -48,7 +48,7 @@ class SmtpSession(Session):
     """What is known of an SMTP flow."""
 
     __slots__ = ("_asking", "_code", "_counted", "_cut_reply", "_failed", "_last", "_lines", "_listing", "_mail", "_mechanism",
-                 "_odd", "_odd_at", "_opened", "_reply_size", "lmtp", "transactions")
+                 "_odd", "_odd_at", "_odd_refused", "_opened", "_reply_size", "lmtp", "transactions")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
         self.lmtp = flow.protocol == "lmtp"
@@ -78,7 +78,7 @@ class SmtpSession(Session):
         self._counted: Exchange | None = None
         """LMTP: the last end of data that had several replies; one too few, and those counted last were another command's."""
         self._odd: Exchange | None = None
-        self._odd_at = 0
+        self._odd_at, self._odd_refused = 0, False
         """The last DATA or QUIT that was refused or answered oddly, and where the client's stream was then: if 354 or 221 follows
         at once, the reply was one too many."""
 
@@ -405,13 +405,24 @@ class SmtpSession(Session):
     def _misplaced(self, status: str, listing: bool) -> tuple[int, tuple[str, str] | None]:
         """For which unanswered command a reply is that does not stand in the oldest one's row, and what is odd about it."""
         pending, oldest = self.pending, self.pending[0]
-        if replies.excluded(oldest, status, listing) and (place := replies.claimant(pending, status, listing)):
+        if replies.excluded(oldest, status, listing) and (place := self._claimant(status, listing)):
             skipped = pending[:place]
             told = f"{status} is for {pending[place].verb}: no reply came to {self.named(skipped)}{self._missing(skipped)}"
             return place, ("reply_misplaced", told)
         if self.flow.missing or replies.answers(oldest, status):
             return 0, None
         return 0, ("unexpected_reply", f"{status} to {self.awaited(oldest) or 'the connection'}")
+
+    def _claimant(self, status: str, listing: bool) -> int:
+        """The place of the command that it is for; where none waits, one may be held behind a DATA that got no reply."""
+        place = replies.claimant(self.pending, status, listing)
+        if place or self.pending[-1].verb != "DATA" or not self.client.held or self.judged:
+            return place
+        lines = self.client.waiting.splitlines()[:replies.LOOKED_AT]
+        if not any(replies.means(grammar.command_line(line, len(line)).command.verb, status) for line in lines):
+            return 0
+        self.client.resume()
+        return replies.claimant(self.pending, status, listing)
 
     def _missing(self, skipped: list[Exchange]) -> str:
         """LMTP: so many replies too few were noticed; the last that had to be counted were those to an end of data."""
@@ -431,7 +442,7 @@ class SmtpSession(Session):
 
     def went_on(self, exchange: Exchange) -> None:
         verb = exchange.verb
-        if verb == "QUIT":
+        if verb in ("QUIT", "DATA"):
             self.machine.stale = True
             return
         if verb == "RCPT" and exchange.transaction is not None:
@@ -451,6 +462,10 @@ class SmtpSession(Session):
             self.read_instead(pdu)
             return
         self._odd = None
+        transaction = exchange.transaction
+        if exchange.verb == "DATA" and self._odd_refused and transaction is not None and transaction.accepted:
+            # It was the last recipient's, and the good reply that was one too many another's.
+            transaction.accepted -= 1
         self.tell(pdu)
         told = f"{reading.status} is for {exchange.verb}: the reply before was not"
         self.anomalies([*reading.found, ("reply_misplaced", told)], pdu)
@@ -526,16 +541,16 @@ class SmtpSession(Session):
             self._begin_content(exchange)
             self.client.resume()
         else:
-            self._doubt_reply(exchange)
+            self._doubt_reply(exchange, outcome)
             self.release_client()
 
     def _quit_answered(self, exchange: Exchange, outcome: Outcome, status: str) -> None:
         if status != _LATE["QUIT"]:
-            self._doubt_reply(exchange)
+            self._doubt_reply(exchange, outcome)
 
-    def _doubt_reply(self, exchange: Exchange) -> None:
+    def _doubt_reply(self, exchange: Exchange, outcome: Outcome) -> None:
         """The reply may have been one too many, and the right one to follow."""
-        self._odd, self._odd_at = exchange, self.client.position
+        self._odd, self._odd_at, self._odd_refused = exchange, self.client.position, outcome is FAILED
 
     def _refused_chunk(self, exchange: Exchange) -> None:
         """No chunk of its transaction is taken any more; where the server has not waited for the octets, it may take what is
