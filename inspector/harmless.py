@@ -267,8 +267,7 @@ def _found(line: bytes) -> Veiled | None:
     while at < limit:
         cut = line.find(b"\r", at, limit)
         stop = cut if cut >= 0 else limit
-        found = _veiled(line, at, stop, end)
-        if found is not None:
+        if stop > at and (found := _veiled(line, at, stop, end)) is not None:
             return found
         at = stop + 1
     return Veiled(limit, line[:limit] + line[limit:].translate(WHOLE)) if end > limit else None

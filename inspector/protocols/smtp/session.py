@@ -5,6 +5,7 @@ Knows SMTP (RFC 5321 and its extensions) and LMTP (RFC 2033).  Must not know who
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -690,6 +691,8 @@ class SmtpSession(Session):
         return CONTENT if "DATA" in waiting or self.client.in_body else LINES
 
     def comes_after(self, line: bytes) -> int:
+        if _MAY_CHANGE.match(line) is None:
+            return LINES
         reading = grammar.command_line(line, len(line))
         return reading.octets if reading.octets >= 0 else _AFTER.get(reading.command.verb, LINES)
 
@@ -713,6 +716,8 @@ def _word_shown(command: Command, line: bytes, secret: tuple[int, int] | None) -
 
 _AFTER: Final = {"AUTH": SECRET, "DATA": CONTENT}
 """What comes after a command that is held."""
+_MAY_CHANGE: Final = re.compile(rb"[^A-Za-z]*[ABDabd]")
+"""How lines begin that may be one of these, or BDAT."""
 
 
 NAMED: Final = 3
