@@ -72,11 +72,6 @@ def answers(exchange: Exchange, status: str) -> bool:
     return status in ANSWERS[exchange.verb] or (exchange.verb == "" and not _empty(exchange))
 
 
-def means(verb: str, status: str) -> bool:
-    """Whether a code says of itself that it answers that verb."""
-    return status in EXCLUSIVE and status in _OWN[verb][0].split()
-
-
 def excluded(exchange: Exchange, status: str, listing: bool) -> bool:
     """Whether the command cannot have been answered so: by the first digit, by a code that is another's, or by a list that is.
 

@@ -406,24 +406,13 @@ class SmtpSession(Session):
     def _misplaced(self, status: str, listing: bool) -> tuple[int, tuple[str, str] | None]:
         """For which unanswered command a reply is that does not stand in the oldest one's row, and what is odd about it."""
         pending, oldest = self.pending, self.pending[0]
-        if replies.excluded(oldest, status, listing) and (place := self._claimant(status, listing)):
+        if replies.excluded(oldest, status, listing) and (place := replies.claimant(pending, status, listing)):
             skipped = pending[:place]
             told = f"{status} is for {pending[place].verb}: no reply came to {self.named(skipped)}{self._missing(skipped)}"
             return place, ("reply_misplaced", told)
         if self.flow.missing or replies.answers(oldest, status):
             return 0, None
         return 0, ("unexpected_reply", f"{status} to {self.awaited(oldest) or 'the connection'}")
-
-    def _claimant(self, status: str, listing: bool) -> int:
-        """The place of the command that it is for; where none waits, one may be held behind a DATA that got no reply."""
-        place = replies.claimant(self.pending, status, listing)
-        if place or self.pending[-1].verb != "DATA" or not self.client.held or self.judged:
-            return place
-        lines = self.client.waiting.splitlines()[:replies.LOOKED_AT]
-        if not any(replies.means(grammar.command_line(line, len(line)).command.verb, status) for line in lines):
-            return 0
-        self.client.resume()
-        return replies.claimant(self.pending, status, listing)
 
     def _missing(self, skipped: list[Exchange]) -> str:
         """LMTP: so many replies too few were noticed; the last that had to be counted were those to an end of data."""
@@ -443,7 +432,7 @@ class SmtpSession(Session):
 
     def went_on(self, exchange: Exchange) -> None:
         verb = exchange.verb
-        if verb in ("QUIT", "DATA"):
+        if verb == "QUIT":
             self.machine.stale = True
             return
         if verb == "RCPT" and exchange.transaction is not None:
