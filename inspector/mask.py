@@ -14,7 +14,8 @@ from typing import Final
 from inspector.echo import COMPARED, Echo
 from inspector.harmless import LOOKED_AT as LINE
 from inspector.harmless import WHOLE, veil
-from inspector.hold import Hold, Letters, Unread, masked_lines, secret_lines
+from inspector.hold import Cover, Hold, Letters, Unread, masked_lines, secret_lines
+from inspector.pdu import C2S
 from inspector.reader import RECORD_TYPES, Reader
 from inspector.recognition import LOOKED_AT
 from inspector.session import Session
@@ -76,6 +77,16 @@ class Mask:
         self._hold = None
         return shown
 
+    def faulty(self, session: Session, data: bytes) -> None:
+        """Reading the segment that the client's reader took last has failed: what of it no PDU has, nobody has read."""
+        begin, end = session.client.position - len(data), session.client.offset
+        told = [pdu.offset + pdu.size for pdu in session.seen or () if pdu.direction is C2S]
+        begin, before = max([begin, *told]), begin
+        unread = data[begin - before:max(0, end - before)]
+        if unread:
+            session.hidden.append(Cover(begin, unread.translate(WHOLE), len(unread)))
+            self.said(unread)
+
     def heard(self, session: Session, data: bytes, end: int) -> bytes:
         """Octets of the server without what comes back of the client's secrets; `end`: where in its stream they end."""
         reader = session.server
@@ -86,6 +97,10 @@ class Mask:
             shown = _hidden(shown, offset + len(line) - begin, offset + size - begin)
         if reader.step is Reader.opaque:
             return self.unread(shown)
+        if session.client.step is Reader.opaque:
+            # mailspy ends the flow; its own words are no server's.
+            theirs = max(0, reader.said[0][0] - begin) if reader.said else len(shown)
+            return self.unread(shown[:theirs]) + shown[theirs:]
         place = reader.offset
         for half_read in _halves(session, reader.half_read[:LINE + 1]):
             heard = session.heard(half_read, place - reader.offset, True)

@@ -487,7 +487,7 @@ class Inspector:
             try:
                 (session.client if client else session.server).feed(data)
             except BaseException as error:
-                self._degrade(error)
+                self._degrade(error, data if client else b"")
         if self._pipeline.copy is not None:
             self._pipeline.copy.segment(self, client, data, time)
 
@@ -682,7 +682,8 @@ class Inspector:
         if session is None:
             return self._mask.unread(data)
         reader, echo = session.server, session.echo
-        if reader.step is not Reader.opaque and (echo is None or not (echo.covers or reader.buffer or reader.long_head)):
+        read = reader.step is not Reader.opaque and session.client.step is not Reader.opaque
+        if read and (echo is None or not (echo.covers or reader.buffer or reader.long_head)):
             return data
         return self._mask.heard(session, data, session.server.position if end < 0 else end)
 
@@ -721,7 +722,7 @@ class Inspector:
         try:
             session.segment(client, data, time)
         except BaseException as error:
-            self._degrade(error)
+            self._degrade(error, data if client else b"")
 
     def _learn(self, arrival: Arrival) -> None:
         """What the octets so far tell."""
@@ -796,7 +797,7 @@ class Inspector:
                 else:
                     session.segment(client, data, time)
             except BaseException as error:
-                self._degrade(error)
+                self._degrade(error, data if client else b"")
 
     def _leave_arrival(self) -> None:
         if self._arrival is not None and self._gate is not None:
@@ -861,8 +862,8 @@ class Inspector:
         self._pipeline.alarm(f"flow {self.flow.number}: a fault in reading it{plugin}, the rest is passed on unread: {detail}")
         return detail
 
-    def _degrade(self, error: BaseException) -> None:
-        """A fault of our own: the flow goes on unread, and says so."""
+    def _degrade(self, error: BaseException, said: bytes = b"") -> None:
+        """A fault of our own: the flow goes on unread, and says so.  `said`: the client's segment in which it arose."""
         session = self.session
         assert session is not None
         detail = self._told(error)
@@ -872,4 +873,6 @@ class Inspector:
             session.sink = None
         session.give_up()
         session.pending.clear()
+        if said and self.seen is not None:
+            self._mask.faulty(session, said)
         session.anomaly("parser_fault", detail)
