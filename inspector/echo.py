@@ -175,10 +175,10 @@ def _forms(word: bytes) -> list[bytes]:
 
 def _decoded(word: bytes) -> list[bytes]:
     """What a word is if it is base64: of `PLAIN` (RFC 4616) the password."""
-    if len(word) < 8 or _ENCODED.fullmatch(word) is None:
+    if len(word) < 8 or len(word) % 4 or _ENCODED.fullmatch(word) is None:
         return []
     try:
-        said = binascii.a2b_base64(word + b"=" * (-len(word) % 4))
+        said = binascii.a2b_base64(word)
     except ValueError:
         return []
     pieces = [said[said.rindex(b"\0") + 1:]] if said.count(b"\0") > 1 else _PIECES.findall(said)

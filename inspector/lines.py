@@ -149,6 +149,8 @@ def flat(values: Iterable[object], depth: int) -> bool:
 def harmless(line: bytes) -> bool:
     """Whether an encoded object needs no sanitising: nothing had to be escaped but quotes and backslashes, nothing is invisible,
     and no combining marks are piled up."""
+    if line and line.isascii() and b"\\" not in line and b"\x7f" not in line:
+        return True
     text = line.decode()
     if not line or not text.isprintable():
         return False
