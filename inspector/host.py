@@ -34,7 +34,7 @@ from inspector.pdu import PDU, Message, Part, Sink
 from inspector.protocol import Protocol
 from inspector.session import Session
 from inspector.sinks import GuardedSinks
-from inspector.timing import TimedSink, Watch
+from inspector.timing import SLOW, TimedSink, Watch
 from inspector.verdict import Verdict, strictest
 
 GROUP: Final = "mailspy"
@@ -273,25 +273,27 @@ class Host:
         return (tell_two if two else tell) if watch is None else self._watched(hook, cell, watch)
 
     def _watched(self, hook: str, cell: list[tuple[Implementation, ...]], watch: Watch) -> Callable[..., None]:
-        fault = self.fault
+        fault, clock = self.fault, watch.clock
 
         def tell(*arguments: Any) -> None:
             for function, owner in cell[0]:
-                begun, inner = watch.begun(), watch.inner
+                begun, inner = clock(), watch.inner
                 try:
                     function(*arguments)
                 except BaseException as error:
                     fault(owner, hook, error, arguments)
-                watch.ended(owner.name, hook, begun, inner)
+                if (took := clock() - begun) > SLOW:
+                    watch.took(owner.name, hook, begun, inner, took)
 
         def tell_two(first: Any, second: Any) -> None:
             for function, owner in cell[0]:
-                begun, inner = watch.begun(), watch.inner
+                begun, inner = clock(), watch.inner
                 try:
                     function(first, second)
                 except BaseException as error:
                     fault(owner, hook, error, (first, second))
-                watch.ended(owner.name, hook, begun, inner)
+                if (took := clock() - begun) > SLOW:
+                    watch.took(owner.name, hook, begun, inner, took)
 
         two = len(inspect.signature(getattr(hookspecs, hook)).parameters) == 2
         return tell_two if two else tell
@@ -306,15 +308,15 @@ class Host:
         def ask(*arguments: Any) -> list[tuple[Any, Loaded]]:
             found: list[tuple[Any, Loaded]] = []
             for function, owner in cell[0]:
-                begun, inner = (0, 0) if watch is None else (watch.begun(), watch.inner)
+                begun, inner = (0, 0) if watch is None else (watch.clock(), watch.inner)
                 try:
                     answer = function(*arguments)
                     if answer is not None:
                         found.append((check(answer, *arguments), owner))
                 except BaseException as error:
                     self.fault(owner, hook, error, arguments)
-                if watch is not None:
-                    watch.ended(owner.name, hook, begun, inner)
+                if watch is not None and (took := watch.clock() - begun) > SLOW:
+                    watch.took(owner.name, hook, begun, inner, took)
             return found
 
         return ask

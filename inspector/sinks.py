@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from inspector.pdu import Sink
-from inspector.timing import CLOSE, FEED
+from inspector.timing import CLOSE, FEED, SLOW
 
 if TYPE_CHECKING:
     from inspector.host import Host, Loaded
@@ -43,25 +43,25 @@ class GuardedSinks:
         """Feeds them all."""
         watch = self._watch
         for sink, owner in self._sinks:
-            begun, inner = (0, 0) if watch is None else (watch.begun(), watch.inner)
+            begun, inner = (0, 0) if watch is None else (watch.clock(), watch.inner)
             try:
                 sink.feed(data)
             except BaseException as error:
                 self._drop(sink, owner, error)
-            if watch is not None:
-                watch.ended(owner.name, self._hook + FEED, begun, inner)
+            if watch is not None and (took := watch.clock() - begun) > SLOW:
+                watch.took(owner.name, self._hook + FEED, begun, inner, took)
 
     def close(self, complete: bool) -> None:
         """Closes them all."""
         watch = self._watch
         for sink, owner in self._sinks:
-            begun, inner = (0, 0) if watch is None else (watch.begun(), watch.inner)
+            begun, inner = (0, 0) if watch is None else (watch.clock(), watch.inner)
             try:
                 sink.close(complete)
             except BaseException as error:
                 self._drop(sink, owner, error)
-            if watch is not None:
-                watch.ended(owner.name, self._hook + CLOSE, begun, inner)
+            if watch is not None and (took := watch.clock() - begun) > SLOW:
+                watch.took(owner.name, self._hook + CLOSE, begun, inner, took)
 
     def _drop(self, sink: Sink, owner: Loaded, error: BaseException) -> None:
         """The sink gets no more; nor do others of a plugin that is switched off for it."""

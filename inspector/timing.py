@@ -2,7 +2,7 @@
 
 Rules.  The clock is read around a plugin's own function and nowhere else: what nobody times costs nothing.  Of the plugins that
 come along only what is slow is kept live, at two reads of the clock a call; of others, and in a table, all calls.  What a hook
-spends in the hooks of others is theirs.  A slow hook is told at most once a minute.
+spends in the hooks of others is theirs, if it is slow or timed.  A slow hook is told at most once a minute.
 
 Knows a clock that it is given.  Must not know what the hooks do.
 """
@@ -57,7 +57,7 @@ class Watch:
 
     def __init__(self, clock: Callable[[], int], notice: Callable[[str], None] | None = None, everything: bool = False) -> None:
         """`clock` gives nanoseconds; `notice` is told about slow hooks; `everything`: plugins of the house are timed too."""
-        self._clock = clock
+        self.clock = clock
         self._notice = notice
         self.everything = everything
         self._costs: dict[tuple[str, str], Cost] = {}
@@ -67,7 +67,7 @@ class Watch:
     def timed(self, function: Callable[..., Any], plugin: str, hook: str) -> Callable[..., Any]:
         """The same function, timed."""
         cost = self._costs.setdefault((plugin, hook), Cost(plugin, hook))
-        clock = self._clock
+        clock = self.clock
 
         def timed(*arguments: Any) -> Any:
             outer = self.inner
@@ -86,17 +86,12 @@ class Watch:
 
         return timed
 
-    def begun(self) -> int:
-        """When a call begins that is not `timed`."""
-        return self._clock()
-
-    def ended(self, plugin: str, hook: str, begun: int, inner: int) -> None:
-        """Such a call has ended; `inner` is what `inner` was before it."""
-        whole = self._clock() - begun
+    def took(self, plugin: str, hook: str, began: int, inner: int, whole: int) -> None:
+        """A call that is not `timed` has taken so long, which is long; `inner` is what `inner` was before it."""
         own = whole - (self.inner - inner)
         self.inner = inner + whole
         if own > SLOW:
-            self._held_up(self._costs.setdefault((plugin, hook), Cost(plugin, hook)), own, begun + whole)
+            self._held_up(self._costs.setdefault((plugin, hook), Cost(plugin, hook)), own, began + whole)
 
     @property
     def rows(self) -> list[Row]:
