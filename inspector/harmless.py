@@ -68,8 +68,9 @@ _IMAP: Final = ("LOGIN", "CAPABILITY", "SELECT", "EXAMINE", "AUTHENTICATE", "LOG
 """What an IMAP client says after its tag."""
 
 _BLANKS: Final = b" \t"
-_LEAD: Final = re.compile(rb"(?:\xef(?:\xbb(?:\xbf)?)?)?[\x00-\x20\x7f]*")
-"""Before a word: blanks, control octets, a byte order mark.  Some servers pass over them."""
+_LEAD: Final = re.compile(
+    rb"(?:\xef(?:\xbb(?:\xbf)?)?|\x16\x03[\0-\4](?:[\0-\x09\x0b\x0c\x0e-\x48][^\r\n]?)?)?[\x00-\x20\x7f]*")
+"""Before a word: blanks, control octets, a byte order mark, which some servers pass over; what may be a header of TLS."""
 _BLANK: Final = re.compile(rb"[ \t]*")
 _TO_BLANK: Final = re.compile(rb"[^ \t]*")
 _MECHANISM: Final = _pattern(beginnings(MECHANISMS))

@@ -37,6 +37,9 @@ _HEADER: Final = 5
 LENGTH_AT: Final = 3
 """Where in it the length begins."""
 _RECORD: Final = re.compile(rb"(?:[\x14-\x18](?:\x03(?:[\x00-\x04](?:[\x00-\x48].?)?)?)?)?", re.DOTALL)
+_HELLO: Final = re.compile(rb"(?:\x16(?:\x03(?:[\x00-\x04](?:[\x00-\x48](?:.\x01?)?)?)?)?)?", re.DOTALL)
+"""The same of the first, with the type of the handshake message that a client begins with (RFC 8446 §4): what is none of those
+may be a secret behind a header that is forged."""
 
 
 class Cover(NamedTuple):
@@ -131,7 +134,7 @@ class Letters:
 class Hold:
     """What a reader holds since it was paused."""
 
-    __slots__ = ("_after", "_left", "_letters", "_line", "begin", "mode", "size")
+    __slots__ = ("_after", "_header", "_left", "_letters", "_line", "begin", "mode", "size")
 
     def __init__(self, begin: int, mode: int, after: Callable[[bytes], int]) -> None:
         """`begin`: where in the stream it begins; `after`: what comes after a line."""
@@ -142,6 +145,7 @@ class Hold:
         self._left = 0
         """Octets of a record, or of a content whose size is known."""
         self._line = b""
+        self._header = _HELLO
         self._letters = Letters()
 
     def feed(self, data: bytes) -> bytes:
@@ -169,8 +173,8 @@ class Hold:
         """A line, or a piece of one, or the header of a record of TLS.  Gives its octets."""
         self.mode = LINES
         before = self._line
-        if len(before) < _HEADER and (size := _header(before + data[at:at + _HEADER - len(before)]) - len(before)) > 0:
-            return self._record(data[at:at + size], pieces)
+        if len(before) <= _HEADER and (size := _record(self._header, before, data, at)) > 0:
+            return self._begun(data[at:at + size], pieces)
         end = data.find(b"\n", at) + 1 or len(data)
         if len(before) >= LOOKED_AT:
             line = before
@@ -186,13 +190,12 @@ class Hold:
             self._left, self._letters = max(0, self.mode), Letters()
         return end - at
 
-    def _record(self, head: bytes, pieces: list[bytes]) -> int:
+    def _begun(self, head: bytes, pieces: list[bytes]) -> int:
         """Octets of a header."""
         pieces.append(head)
         self._line += head
-        if len(self._line) == _HEADER:
-            self._left = int.from_bytes(self._line[3:])
-            self._line = b""
+        if (left := _content(self._header, self._line)) >= 0:
+            self._left, self._line, self._header = left, b"", _RECORD
         return len(head)
 
 
@@ -200,13 +203,14 @@ class Unread:
     """What nobody reads: all of it is secret, but records of TLS as long as nothing else has come, and the first words of a flow,
     by which it is known what it is."""
 
-    __slots__ = ("_first", "_head", "_left", "_looked_at", "_records")
+    __slots__ = ("_first", "_head", "_header", "_left", "_looked_at", "_records")
 
     def __init__(self, looked_at: int) -> None:
         """`looked_at`: octets that are covered line by line."""
         self._first = unread_lines()
         self._looked_at = looked_at
         self._head = b""
+        self._header = _HELLO
         self._left = 0
         self._records = True
 
@@ -218,10 +222,10 @@ class Unread:
             if self._left:
                 size = min(self._left, len(data) - at)
                 self._left -= size
-            elif (size := _header(self._head + data[at:at + _HEADER - len(self._head)]) - len(self._head)) > 0:
+            elif (size := _record(self._header, self._head, data, at)) > 0:
                 self._head += data[at:at + size]
-                if len(self._head) == _HEADER:
-                    self._left, self._head = int.from_bytes(self._head[3:]), b""
+                if (left := _content(self._header, self._head)) >= 0:
+                    self._left, self._head, self._header = left, b"", _RECORD
             else:
                 self._records, unlike = False, len(self._head) == LENGTH_AT
                 break
@@ -246,7 +250,14 @@ def _comes_after(line: bytes) -> int:
     return SECRET if _ASKS.match(line) is not None else LINES
 
 
-def _header(head: bytes) -> int:
-    """How many octets may be the header of a record."""
-    match = _RECORD.match(head)
-    return match.end() if match is not None else 0
+def _record(header: re.Pattern[bytes], before: bytes, data: bytes, at: int) -> int:
+    """How many more octets, from there on, may be the header of a record."""
+    match = header.match(before + data[at:at + _HEADER + 1 - len(before)])
+    return match.end() - len(before) if match is not None else 0
+
+
+def _content(header: re.Pattern[bytes], head: bytes) -> int:
+    """How many octets of the record follow its header; -1 where that is not whole."""
+    if len(head) < _HEADER + (header is _HELLO):
+        return -1
+    return int.from_bytes(head[LENGTH_AT:_HEADER]) - (header is _HELLO)

@@ -30,6 +30,8 @@ LINE_NEEDED: Final = -2
 TLS_HELLO: Final = 22
 """The first octet of a TLS handshake record; no mail command begins with it."""
 RECORD_HEADER: Final = 5
+CLIENT_HELLO: Final = 1
+"""What a client's first handshake message is: its type.  No text begins so."""
 RECORD_TYPES: Final = range(20, 25)
 UNASKED_TYPES: Final = range(21, 23)
 """What TLS begins with that nobody has agreed on: a handshake, or an alert."""
@@ -336,7 +338,7 @@ class Reader:
                 return None
             self.step = Reader.record
             return position
-        begins = begins_tls(data[position:position + RECORD_HEADER])
+        begins = begins_tls(data[position:position + RECORD_HEADER + 1])
         if begins is None:
             return MORE_NEEDED
         if not begins:
@@ -727,9 +729,11 @@ def grown(octets: Octets, more: Octets) -> bytearray:
 
 
 def begins_tls(head: bytes) -> bool | None:
-    """Whether octets begin with the header of a handshake record (RFC 8446 §5.1); None while so few of them may."""
+    """Whether octets begin a handshake record with a ClientHello (RFC 8446 §5.1, §4); None while so few of them may."""
     if head[0] != TLS_HELLO or head[1:2] not in (b"", b"\x03") or (len(head) > 2 and head[2] > 4):
         return False
     if len(head) < RECORD_HEADER:
         return None
-    return 0 < int.from_bytes(head[3:5]) <= RECORD_MAX
+    if not 0 < int.from_bytes(head[3:5]) <= RECORD_MAX:
+        return False
+    return head[RECORD_HEADER] == CLIENT_HELLO if len(head) > RECORD_HEADER else None

@@ -254,9 +254,12 @@ HEADERS: dict[str, Steps] = {
                (S2C, b"\5\0\0\1\1\2\3\4\0\x19")],
     "SOCKS5 at once": [(C2S, b"\5\1\2\1\5alice\x0b%s\5\1\0\3\2mx\0\x19" + EARLY), (S2C, b"\5\2\1\0\5\0\0\1\1\2\3\4\0\x19")],
     "SOCKS5 refused": [(C2S, b"\5\1\2"), (S2C, b"\5\2"), (C2S, b"\1\5alice\x0b%s"), (S2C, b"\1\1")],
+    "a forged record of TLS": [(C2S, b"\x16\3\1\0\x20PASS %s\r\n")],
+    "a forged record of data": [(C2S, b"\x17\3\3\0\x0d%s\r\n")],
+    "a forged alert": [(C2S, b"\x15\3\1\0\x0d%s\r\n")],
     "behind SOCKS4": [(C2S, b"\4\1\0\x19\1\2\3\4me\0" + EARLY), (S2C, b"\0\x5a\0\0\0\0\0\0")],
 }
-"""What stands before a session; the secrets have eleven octets."""
+"""What stands, or seems to stand, before a session; the secrets have eleven octets."""
 
 
 def headers() -> list[Plant]:

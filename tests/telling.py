@@ -168,7 +168,7 @@ REPLIES = (b"220 mx\r\n", b"250 ok\r\n", b"250-mx\r\n250-SIZE\r\n250 STARTTLS\r\
            b"535 no\r\n", b"421 gone\r\n", b"451 later\r\n", b"503 no\r\n", b"+OK\r\n", b"+OK hi <1@x>\r\n", b"-ERR no\r\n",
            b"+ \r\n", b"+OK\r\nUSER\r\nSTLS\r\n.\r\n", b"+OK\r\nSubject: x\r\n\r\nhel\r\n.\r\n", b"1 5\r\n.\r\n", b".\r\n",
            b"250 ok\n", b"what\r\n", b"250-mx\r\n", b"+OK")
-NOISE = (b"\r", b"\n", b"\x00", b"\xff", b" ", b".", b"\x16\x03\x01\x00\x05hello", b"\x17\x03\x03\x00\x02ab", b"\x16\x03",
+NOISE = (b"\r", b"\n", b"\x00", b"\xff", b" ", b".", b"\x16\x03\x01\x00\x05\x01ello", b"\x17\x03\x03\x00\x02ab", b"\x16\x03",
          b"\r\n.\r\n", b"a" * 700 + b"\r\n", b"GET / HTTP/1.1\r\n", b"PASS", b"AUTH ", b"* OK hi\r\n", b"\x16\r\n")
 GOOD = {"smtp": (b"220 mx\r\n", b"250 ok\r\n", b"250-mx\r\n250 STARTTLS\r\n", b"354 go\r\n", b"235 in\r\n", b"334 \r\n"),
         "pop3": (b"+OK hi\r\n", b"+OK\r\n", b"+OK\r\nUSER\r\nSTLS\r\n.\r\n", b"+OK\r\nx\r\n.\r\n", b"+ \r\n", b"-ERR\r\n")}

@@ -154,7 +154,7 @@ UNKNOWN: dict[str, Steps] = {
     "the client without a line end": [(C, b"hello"), (S, b"echo: hello")],
     "octets": [(C, b"\x01\x02\x03\n\x80"), (S, b"\x00\x00\n\x00\x00")],
     "HTTP": [(C, b"GET / HTTP/1.1\r\n\r\n"), (S, b"HTTP/1.1 200 ok\r\n\r\n")],
-    "TLS": [(C, b"\x16\x03\x01\x00\x05hello"), (S, b"\x16\x03\x03\x00\x05hello"), (C, b"\x17\x03\x03\x00\x05hello")],
+    "TLS": [(C, b"\x16\x03\x01\x00\x05\x01ello"), (S, b"\x16\x03\x03\x00\x05hello"), (C, b"\x17\x03\x03\x00\x05hello")],
     "IMAP": [(S, b"* OK IMAP4rev1\r\n"), (C, b"a1 LOGIN me secret\r\n"), (S, b"a1 OK\r\n")],
     "ManageSieve": [(S, b'"IMPLEMENTATION" "x"\r\nOK\r\n'), (C, b"LOGOUT\r\n")],
     "FTP": [(S, b"220 ProFTPD\r\n"), (C, b"USER anonymous\r\n"), (S, b"331 password\r\n"), (C, b"PASS x\r\n")],
@@ -281,8 +281,8 @@ def test_a_half_greeting_is_told_when_it_leaves(tmp_path: Path, scheme: str) -> 
 PARTS = [b"220 mx ESMTP\r\n", b"220-mx\r\n", b"220 x\r\n", b"+OK\r\n", b"* OK\r\n", b"* PREAUTH\r\n", b"EHLO c\r\n",
          b"LHLO c\r\n", b"USER a\r\n", b"PASS secret\r\n", b"QUIT\r\n", b"\r\n", PROXY1, PROXY2, PROXY2[:9], PROXY1[:9],
          b"STARTTLS\r\n",
-         b"500 what?\r\n", b"250 ok\r\n", b"\x16\x03\x01\x00\x05hello", b"GET / HTTP/1.1\r\n\r\n", b"2", b"+", b"hello", b"\x05",
-         b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n",
+         b"500 what?\r\n", b"250 ok\r\n", b"\x16\x03\x01\x00\x05\x01ello", b"GET / HTTP/1.1\r\n\r\n", b"2", b"+", b"hello",
+         b"\x05", b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n",
          *[data for steps in (SOCKS5, SOCKS5_LOGIN, SOCKS4, CONNECT) for _, data in steps]]
 FLOWS = st.lists(st.tuples(st.booleans(), st.sampled_from(PARTS) | st.binary(max_size=6)), max_size=12)
 

@@ -166,10 +166,13 @@ def test_in_a_content_only_auth_with_a_response_is_masked(cuts: list[int]) -> No
 
 def test_records_of_tls_are_left_where_they_are_held() -> None:
     """A client that does not wait for the reply to STARTTLS; what is no record after all is masked."""
-    record = b"\x16\x03\x01\x00\x0ahunter2\r\nx"
+    record = b"\x16\x03\x01\x00\x0a\x01unter2\r\nx"
+    forged, data = b"\x16\x03\x01\x00\x0ePASS hunter2\r\n", b"\x17\x03\x03\x00\x05hello"
     for said, expected in ((record, record), (b"\x16\x03\x01PASS hunter2\r\n", b"\x16\x03\x01PASS *******\r\n"),
                            (b"\x16\r\nPASS hunter2\r\n", b"\x16\r\nPASS *******\r\n"),
-                           (record + b"PASS x2\r\n", record + b"PASS **\r\n")):
+                           (record + b"PASS x2\r\n", record + b"PASS **\r\n"),
+                           (record + data, record + data), (forged, forged.replace(b"hunter2", b"*******")),
+                           (data, data[:-2] + b"**")):
         for size in (1, 3, 100):
             hold = Hold(0, -1, lambda line: -1)
             masked = b"".join(hold.feed(said[at:at + size]) for at in range(0, len(said), size))

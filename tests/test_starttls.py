@@ -22,7 +22,7 @@ from inspector.protocols.smtp.starttls import SMTP
 from inspector.segment import Opened, Segment
 from inspector.starttls import FOLLOW, HIDE, PASS, REFUSE, SERVE, Policy
 
-HELLO = b"\x16\x03\x01\x00\x05hello"
+HELLO = b"\x16\x03\x01\x00\x05\x01ello"
 SWITCHED = [Finding("tls", f"{leg} leg: TLSv1.3", {"leg": leg}) for leg in ("server", "client")]
 
 

@@ -450,7 +450,7 @@ def test_where_a_content_may_end_is_the_same_in_every_cutting(octets: list[bytes
 
 # TLS that nobody has agreed to
 
-LEADS = [b"\x16\r\n", b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01\x00\x05\x01ello", b"\x16\x03\x01\x00\x05hello\r\n",
+LEADS = [b"\x16\r\n", b"\x16\x03\x01\x00\x05\x01ello", b"\x16\x03\x01\x00\x05\x01ello", b"\x16\x03\x01\x00\x05\x01ello\r\n",
          b"\x16\x03\x09\r\n", b"\x14\r\n", b"\x15\r\n", b"\x17\x03\x03\r\n",
          b"\x18\r\n", b"\x80\x2e\x01\x03\x01\r\n", b"\x16\x03\x01\xff\xff\r\n"]
 CLEAR = b"EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<x@y>\r\n"
@@ -475,7 +475,7 @@ def test_no_judge_is_got_round_by_it(lead: bytes) -> None:
 def test_a_server_that_answers_in_the_clear_reads_no_records() -> None:
     """What else looks like one hides nothing either."""
     hidden = b"\x17\x03\x03\x40\x00\r\n" + CLEAR
-    witness = everyway(SMTP, [GREETING, (C2S, b"\x16\x03\x01\x00\x05hello"), (S2C, b"500 what\r\n"), (C2S, hidden)])
+    witness = everyway(SMTP, [GREETING, (C2S, b"\x16\x03\x01\x00\x05\x01ello"), (S2C, b"500 what\r\n"), (C2S, hidden)])
     assert [pdu.verb for pdu in witness.pdus if pdu.direction is C2S][-3:] == ["EHLO", "MAIL", "RCPT"]
 
 
@@ -488,7 +488,7 @@ def test_a_server_s_record_hides_nothing_of_the_client() -> None:
 def test_a_record_later_in_a_session() -> None:
     """A line like any other, refused under a judge; also where STARTTLS was refused."""
     steps: list[Step] = [*PLAIN, (C2S, b"STARTTLS\r\n"), (S2C, b"454 not now\r\n"),
-                         (C2S, b"\x16\x03\x01\x00\x05hello\r\n" + CLEAR)]
+                         (C2S, b"\x16\x03\x01\x00\x05\x01ello\r\n" + CLEAR)]
     to_server, _ = crossed(steps, {b"RCPT TO:<x@y>\r\n": Answer(b"550 no\r\n")})
     assert to_server == b"EHLO c\r\nSTARTTLS\r\nEHLO c\r\nMAIL FROM:<a@b>\r\n"
     witness = everyway(SMTP, steps)

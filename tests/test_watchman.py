@@ -20,7 +20,7 @@ from inspector.protocols.smtp.starttls import LMTP, SMTP
 from inspector.starttls import FOLLOW, HIDE, PASS, SERVE, Policy
 
 C, S = True, False
-HELLO = b"\x16\x03\x01\x00\x05hello"
+HELLO = b"\x16\x03\x01\x00\x05\x01ello"
 MAIL = [(S, b"220 mx\r\n"), (C, b"EHLO c\r\n"), (S, b"250-mx\r\n250 STARTTLS\r\n"), (C, b"STARTTLS\r\n")]
 BOX = [(S, b"+OK\r\n"), (C, b"STLS\r\n")]
 
