@@ -82,8 +82,8 @@ class Mask:
         begin, end = session.client.position - len(data), session.client.offset
         told = [pdu.offset + pdu.size for pdu in session.seen or () if pdu.direction is C2S]
         begin, before = max([begin, *told]), begin
-        unread = data[begin - before:max(0, end - before)]
-        if unread:
+        if begin < end:
+            unread = data[begin - before:end - before]
             session.hidden.append(Cover(begin, unread.translate(WHOLE), len(unread)))
             self.said(unread)
 

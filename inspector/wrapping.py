@@ -112,7 +112,7 @@ def passable(client: bytes, server: bytes) -> int:
 
 def secrets(client: bytes) -> list[tuple[int, int]]:
     """Where in a header, as far as it has come, there is what is not harmless: deny by default."""
-    return _looked_at(client)[0]
+    return [span for span in _looked_at(client)[0] if span[0] < span[1]]
 
 
 def header_end(client: bytes) -> int:
@@ -306,7 +306,7 @@ def _look_connect(client: bytes) -> tuple[Spans, int]:
                 colon = client.find(b":", after, stop)
                 spans += [(after, colon), (colon + 1, stop)] if colon >= 0 else [(after, stop)]
         at = end
-    return [span for span in spans if span[0] < span[1]], len(client)
+    return spans, len(client)
 
 
 def _look_socks5(client: bytes) -> tuple[Spans, int]:
