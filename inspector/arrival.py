@@ -111,6 +111,8 @@ class Arrival:
         self.waiting.append((client, data, time))
         self._came[client] += len(data)
         if not client and self._tells_nothing():
+            if self._opening:
+                self._unwrap(False)
             return
         most = self._most if self._opening and (client or begun(self.client)) else LOOKED_AT
         if client:

@@ -500,8 +500,7 @@ class Session:
         assert instead is not None
         self.number = pdu.number - 1
         if pdu.direction is S2C:
-            if self.echo is not None:
-                self.echo.covers = [cover for cover in self.echo.covers if cover.offset < pdu.offset]
+            self._uncover(pdu.offset)
             self.server.offset = pdu.offset
             self.server.say(instead)
             return
@@ -514,6 +513,11 @@ class Session:
             self.taint += longer
         self.client.offset = pdu.offset
         self.client.say(instead)
+
+    def _uncover(self, offset: int) -> None:
+        """The server's line there is not the one that crosses, nor what was to be shown of it."""
+        if self.echo is not None:
+            self.echo.covers = [cover for cover in self.echo.covers if cover.offset < offset]
 
     def tell(self, pdu: PDU) -> PDU:
         """The PDU is accepted as it is: tells it."""
@@ -764,6 +768,7 @@ class Session:
         if self.gate is None or not self.gate.suspends(pdu):
             return False
         self.number = pdu.number - 1
+        self._uncover(pdu.offset)
         self.server.offset = pdu.offset
         self.server.stop()
         if pdu.origin is MAILSPY:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from links import Pair
 
+import inspector.pdu
 from inspector import Answer, Close, Finding, Forward, Part, Protocol, Replace, Session, hookimpl, hookspecs, interrupt
 from inspector.capture.reader import read
 from inspector.capture.writer import CaptureWriter
@@ -339,6 +340,7 @@ def test_what_nobody_asked_for(hook: str, junk: str, peace: tuple[Path, list[str
     assert house.witness.heard == peace[1]
 
 
+PURE = str(inspector.pdu.__file__).endswith(".py")
 CHANGES: dict[str, Callable[[Any, Any], object]] = {
     "the octets": lambda pdu, session: setattr(pdu, "raw", b"QUIT\r\n"),
     "no octets": lambda pdu, session: delattr(pdu, "raw"),
@@ -383,7 +385,9 @@ def test_what_a_plugin_changes_is_put_back(hook: str, change: str, live: bool, p
     else:
         house.replay(path)
     assert change == LAST or house.witness.heard == (heard_live if live else heard_saved)
-    assert house.alarms[0].startswith(f"plugin culprit: {hook}: changed ")
+    # A compiled object refuses what is not of its type, or is to be deleted.
+    told = house.alarms[0].removeprefix(f"plugin culprit: {hook}: ")
+    assert told.startswith(("changed ", "TypeError: ", "AttributeError: ") if not PURE else "changed ")
     assert house.alarms[1:] == ([] if change == LAST else ["plugin culprit: switched off after 3 faults"])
 
 
