@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -223,11 +224,12 @@ def test_the_table_of_a_replay(tmp_path: Path) -> None:
     for more in ([], ["--plugin-timing"], ["--plugin-timing", "--jobs", "2"]):
         done = subprocess.run([sys.executable, "-m", "inspector", "replay", "--json", "--plugin", str(path), *more, *files],
                               capture_output=True, text=True, check=True, timeout=120)
-        seen.append((done.stdout, {line.split()[0] + line.split()[1]: line.split()[2] for line in done.stderr.splitlines()
-                                   if line.startswith(("counter", "mailspy_", "logger", "plugin "))}))
+        rows = [re.split(" {2,}", line) for line in done.stderr.splitlines()
+                if line.startswith(("counter", "mailspy_", "logger", "plugin "))]
+        seen.append((done.stdout, {f"{plugin} {hook}": calls for plugin, hook, calls, *_ in rows}))
     assert seen[0] == (seen[1][0], {})
     assert seen[1] == seen[2]
-    assert int(seen[1][1]["counterpdu_seen"]) == seen[0][0].count('"event":"pdu"')
+    assert int(seen[1][1]["counter pdu_seen"]) == seen[0][0].count('"event":"pdu"')
     assert len(seen[1][1]) > 5
 
 

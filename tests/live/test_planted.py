@@ -131,7 +131,9 @@ def play(plant: Plant, client: socket.socket, server: socket.socket, patience: f
         sender, taker = (client, server) if who is C2S else (server, client)
         if sender is server and not heard:
             continue
-        places = sorted({0, chance.randrange(len(data)), chance.randrange(len(data)), len(data)})
+        cuts = {chance.randrange(len(data)), chance.randrange(len(data))}
+        # Of a plugin's own protocol what is not a whole line yet is shown: only the plugin could tell what is secret.
+        places = sorted({0, len(data)} if "read by a plugin" in plant.name else {0, *cuts, len(data)})
         with contextlib.suppress(OSError):
             for first, last in pairwise(places):
                 sender.sendall(data[first:last])
@@ -186,7 +188,8 @@ def test_no_secret_shows(left: dict[str, bytes]) -> None:
     assert {"events.jsonl", "stderr.txt", "log.txt", "capture.pcapng", "out/box", "out/jsonl", "out/eve", "out/again.pcapng",
             "out/report.html", "out/ladder.html"} <= {*left}
     assert {"out/eml", "out/maildir", "out/zeek", "out/svg", "out/mermaid"} <= {name[:name.find("/", 4)] for name in left}
-    assert not [name for name, octets in left.items() if shown_in(octets)]
+    assert not [(name, line[:400]) for name, octets in left.items() if shown_in(octets)
+                for line in octets.splitlines() if shown_in(line)]
 
 
 def test_the_secrets_were_there_to_be_shown(left: dict[str, bytes]) -> None:
