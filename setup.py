@@ -69,7 +69,7 @@ def extensions() -> list:
     if os.name == "posix":
         for module in modules:
             # To look for what to warn of in code that nobody has written takes most of the time.
-            module.extra_compile_args.append("-w")
+            module.extra_compile_args.append("-Wno-all")
     return modules
 
 
