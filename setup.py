@@ -2,7 +2,7 @@
 
 Where there is a C compiler, the modules on the path of the traffic are compiled by mypyc, from the same source: mailspy is then
 about twice as fast.  Without one, with MAILSPY_COMPILE=0, or installed as editable (unless MAILSPY_COMPILE=1), they stay Python.
-MAILSPY_OPT_LEVEL is gcc's level of optimisation: 1, or 0 for a build in a fifth of the time.
+MAILSPY_OPT_LEVEL is gcc's level of optimisation: 1, or 0 for a build in less than half of the time.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from inspector.harmless import veil
+from inspector.harmless import lines_of, veil
 from inspector.hold import Hold, masked_lines, unread_lines
 from inspector.recognition import (
     LOOKED_AT,
@@ -147,7 +147,7 @@ class Arrival:
         """Whether what the server says now counts no more: after a secret of its client's it may be that, and is masked."""
         octets = self.client
         if octets and not self.deaf and not (self._opening and begun(octets)) and not self.greeting:
-            self.deaf = any(map(veil, octets[:self._looked_at].splitlines(keepends=True)))
+            self.deaf = any(map(veil, lines_of(octets[:self._looked_at])))
         return self.deaf
 
     def _unwrap(self, client: bool) -> None:
@@ -293,6 +293,12 @@ class Arrival:
     def left(self, client: bool, time: int) -> None:
         """What waits of a side has left only now."""
         self.waiting = [(sender, data, time if sender is client else then) for sender, data, then in self.waiting]
+
+    def let_go(self, time: int) -> None:
+        """What judges have held of a greeting that was not whole leaves only now, behind what its client has said."""
+        if not self.free(False, True):
+            theirs = [(False, data, time) for client, data, _ in self.waiting if not client]
+            self.waiting = [piece for piece in self.waiting if piece[0]] + theirs
 
     def keeps(self, client: bool) -> bool:
         """Whether there are octets of a side that no session has read."""

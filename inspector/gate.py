@@ -196,6 +196,11 @@ class FlowGate:
         self.over = False
         """The server has ended: nobody answers in its place."""
 
+    @property
+    def judged(self) -> bool:
+        """Whether somebody judges, and nothing leaves before."""
+        return self._judged
+
     def came(self, client: bool, data: bytes) -> None:
         """Octets have come; the session reads them next."""
         if self.closed:

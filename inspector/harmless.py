@@ -23,6 +23,7 @@ LOOKED_AT: Final = 4_096
 """Octets of a line that can be harmless: the longest command is 2,048 (RFC 5321 §4.5.3.1.4 and what extensions add)."""
 
 _STARS: Final = {keep: bytes(octet if octet in keep else 42 for octet in range(256)) for keep in (b"\r\n\0", b"\r\n\0 \t")}
+_LINES: Final = re.compile(rb"[^\n]*\n|[^\n]+")
 WHOLE: Final = _STARS[b"\r\n\0"]
 """What covers a secret, for `bytes.translate`: stars, but for what lines are made of."""
 WORDS: Final = _STARS[b"\r\n\0 \t"]
@@ -235,6 +236,11 @@ _NO_RECORD: Final = re.compile(rb"[\x14-\x18]\x03[\0-\x04][^\0-\x48]")
 _P: Final = (b"P", b"p")
 _PASS: Final = re.compile(rb"PASS [!-~]+\r?\n?", re.IGNORECASE)
 """Most of what is said that is secret."""
+
+
+def lines_of(octets: bytes) -> list[bytes]:
+    """Lines with their ends, the last perhaps without.  A bare CR ends none: servers differ, and `veil` knows."""
+    return _LINES.findall(octets)
 
 
 def line_end(line: bytes) -> int:

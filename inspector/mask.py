@@ -13,7 +13,7 @@ from typing import Final
 
 from inspector.echo import COMPARED, Echo
 from inspector.harmless import LOOKED_AT as LINE
-from inspector.harmless import WHOLE, veil
+from inspector.harmless import WHOLE, lines_of, veil
 from inspector.hold import Cover, Hold, Letters, Unread, masked_lines, secret_lines
 from inspector.pdu import C2S
 from inspector.reader import RECORD_TYPES, Reader
@@ -30,6 +30,9 @@ ECHOED: Final = 4_096
 BEGINS: Final = 4
 """Octets of a reply after which it is known that it is one."""
 
+NOWHERE: Final = -2
+"""Where in a stream no line begins."""
+
 TAIL: Final = 1_024
 """Octets of a client that nobody reads in which words are looked for."""
 
@@ -37,7 +40,7 @@ TAIL: Final = 1_024
 class Mask:
     """What is remembered of a flow to mask what its client sends next."""
 
-    __slots__ = ("_chunks", "_due", "_echo", "_heard", "_hold", "_octets", "_tail", "_until")
+    __slots__ = ("_answer", "_chunks", "_due", "_early", "_echo", "_half", "_heard", "_hold", "_octets", "_tail", "_until")
 
     def __init__(self) -> None:
         self._hold: Hold | None = None
@@ -52,6 +55,12 @@ class Mask:
         """What the server has said last of which the same is true."""
         self._due = 0
         """Octets of a server that nobody reads that are still compared with what its client has said last."""
+        self._early: Echo | None = None
+        """The secrets in its whole lines while it is not known what the flow is."""
+        self._half = b""
+        """The line that it has begun then."""
+        self._answer = b""
+        """The same of the server."""
         self._octets: Unread | None = None
         """What is not read."""
         self._until = 0
@@ -116,6 +125,28 @@ class Mask:
         self._echo = Echo()
         self._echo.remember(self._tail, 0)
         self._due = ECHOED
+
+    def said_early(self, data: bytes, words: bytes | None) -> None:
+        """The same before it is known what the flow is."""
+        self.said(data, words)
+        self._answer = b""
+        lines = lines_of(self._half + data)
+        self._half = lines.pop()[:LINE] if lines and lines[-1][-1:] != b"\n" else b""
+        for line in lines if words is None else ():
+            if (found := veil(line)) is not None:
+                self._early = self._early or Echo()
+                self._early.remember(line, found.first)
+
+    def heard_early(self, data: bytes) -> bytes:
+        """What the server says then: of whole lines, as who reads the flow will tell it."""
+        if self._early is not None:
+            shown: list[bytes] = []
+            for piece in lines_of(data):
+                line = self._answer + piece
+                shown.append(self._early.veiled(line, NOWHERE)[len(self._answer):])
+                self._answer = b"" if piece[-1:] == b"\n" else line[:LINE]
+            data = b"".join(shown)
+        return self.unread(data)
 
     def bare(self, data: bytes) -> bytes:
         """The server's first octets without what its client has said before that nobody has read."""

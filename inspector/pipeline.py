@@ -680,7 +680,7 @@ class Inspector:
         the stream."""
         session = self.session
         if session is None:
-            return self._mask.unread(data)
+            return self._mask.heard_early(data)
         reader, echo = session.server, session.echo
         read = reader.step is not Reader.opaque and session.client.step is not Reader.opaque
         if read and (echo is None or not (echo.covers or reader.buffer or reader.long_head)):
@@ -691,7 +691,7 @@ class Inspector:
         """The client's segment just fed, with its secrets masked at equal length."""
         session, arrival = self.session, self._arrival
         if session is None or (arrival is not None and arrival.waiting):
-            self._mask.said(data, arrival.header_secrets if arrival is not None else None)
+            self._mask.said_early(data, arrival.header_secrets if arrival is not None else None)
             return arrival.masked(len(data)) if arrival is not None else data
         reader = session.client
         if (session.hidden or reader.buffer or reader.held_size or session.chunked or reader.step is Reader.long_line
@@ -731,6 +731,8 @@ class Inspector:
             if not name:
                 self._ask(arrival)
                 return
+            if self._gate is not None and self._gate.judged:
+                arrival.let_go(self.time)
             self._settle(arrival, name)
         elif arrival.refuted():
             self._refute(arrival)

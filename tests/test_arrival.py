@@ -6,14 +6,13 @@ Every flow is played through a relay between two links, cut in several ways, and
 from __future__ import annotations
 
 import random
-import re
 import tempfile
 from pathlib import Path
 from struct import pack
 
 import pytest
 from dialogue import pieces
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from links import FakeLink
 from told import listener, replayed
@@ -285,14 +284,6 @@ PARTS = [b"220 mx ESMTP\r\n", b"220-mx\r\n", b"220 x\r\n", b"+OK\r\n", b"* OK\r\
          b"500 what?\r\n", b"250 ok\r\n", b"\x16\x03\x01\x00\x05\x01ello", b"GET / HTTP/1.1\r\n\r\n", b"2", b"+", b"hello",
          b"\x05", b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n",
          *[data for steps in (SOCKS5, SOCKS5_LOGIN, SOCKS4, CONNECT) for _, data in steps]]
-
-
-def repeats(steps: Steps) -> bool:
-    """Whether a server says what its client has said."""
-    client, server = (b"".join(data for who, data in steps if who is side).lower() for side in (C, S))
-    return any(word in server for word in re.findall(rb"[^\s*:<>]{3,}", client))
-
-
 FLOWS = st.lists(st.tuples(st.booleans(), st.sampled_from(PARTS) | st.binary(max_size=6)), max_size=12)
 
 
@@ -304,10 +295,6 @@ def test_any_arrival(scheme: str, how: str) -> None:
 
     @given(FLOWS, st.integers(0, 2**16), st.sampled_from(["whole", "octets", "random"]))
     def hold(steps: Steps, seed: int, cut: str) -> None:
-        # Known and not mended: before the protocol is known, a capture masks more of an echo than is told live.
-        assume(scheme or not repeats(steps))
-        # The same: of half a greeting that a judge waits for, and that leaves when its client speaks, the times differ.
-        assume(not judged or b"220-" not in said(steps)[1])
         with tempfile.TemporaryDirectory() as folder:
             capture = CaptureWriter(f"{folder}/c.pcapng", alarm=pytest.fail)
             play = Play(scheme, Watcher() if judged else None, policy, capture).play(steps, cut, seed)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from inspector.harmless import line_end, veil
+from inspector.harmless import line_end, lines_of, veil
 from inspector.text import sanitise
 
 SHOWN: Final = 32
@@ -36,8 +36,6 @@ __all__ = ["agreed", "asks_by_name", "asks_on", "content_deviations", "deviation
 
 _ASKS: Final = re.compile(rb"[ \t]*AUTH(?:[ \t]|\r?\n?\Z)", re.IGNORECASE)
 _NAMED: Final = re.compile(rb"[ \t]*AUTH[ \t]+[^ \t\r\n]", re.IGNORECASE)
-_LINES: Final = re.compile(rb"[^\n]*\n|[^\n]+")
-"""A bare CR ends none: `veil` knows that servers differ."""
 
 
 def asks_on(line: bytes) -> bool:
@@ -53,7 +51,7 @@ def asks_by_name(line: bytes) -> bool:
 def secret_from(data: bytes) -> tuple[int, int] | None:
     """The span from the first secret in some lines to their end, for what was not read line by line."""
     at = 0
-    for line in _LINES.findall(data):
+    for line in lines_of(data):
         if (found := veil(line)) is not None:
             return at + found.first, line_end(data)
         at += len(line)
