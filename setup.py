@@ -24,7 +24,7 @@ COMPILED = {
     "inspector/formats": ("checksum", "frame", "marker", "packet", "pcapng", "word"),
     "inspector/capture": ("blocks", "connection", "connections", "conversation", "early", "embryo", "ends", "file", "reader",
                           "reassembly", "writer"),
-    "inspector/live": ("clock", "outbox", "plane", "relay", "secure"),
+    "inspector/live": ("clock", "connect", "outbox", "plane", "relay", "secure", "service"),
     "plugins/mailspy_attachments": ("attachment", "contents", "folder", "names", "programs", "suspicions"),
     "plugins/mailspy_mime": ("addresses", "dates", "decoders", "doubts", "embedded", "entity", "fields", "leaf", "parameters",
                              "received", "scanner", "summary", "tree", "uuencode", "words", "yenc"),

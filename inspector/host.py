@@ -276,24 +276,30 @@ class Host:
         fault, clock = self.fault, watch.clock
 
         def tell(*arguments: Any) -> None:
+            begun = clock()
             for function, owner in cell[0]:
-                begun, inner = clock(), watch.inner
+                inner = watch.inner
                 try:
                     function(*arguments)
                 except BaseException as error:
                     fault(owner, hook, error, arguments)
-                if (took := clock() - begun) > SLOW:
-                    watch.took(owner.name, hook, begun, inner, took)
+                now = clock()
+                if now - begun > SLOW:
+                    watch.took(owner.name, hook, begun, inner, now - begun)
+                begun = now
 
         def tell_two(first: Any, second: Any) -> None:
+            begun = clock()
             for function, owner in cell[0]:
-                begun, inner = clock(), watch.inner
+                inner = watch.inner
                 try:
                     function(first, second)
                 except BaseException as error:
                     fault(owner, hook, error, (first, second))
-                if (took := clock() - begun) > SLOW:
-                    watch.took(owner.name, hook, begun, inner, took)
+                now = clock()
+                if now - begun > SLOW:
+                    watch.took(owner.name, hook, begun, inner, now - begun)
+                begun = now
 
         two = len(inspect.signature(getattr(hookspecs, hook)).parameters) == 2
         return tell_two if two else tell

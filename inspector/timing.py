@@ -1,8 +1,8 @@
 """What the hooks of plugins cost, and which of them holds up the traffic.
 
 Rules.  The clock is read around a plugin's own function and nowhere else: what nobody times costs nothing.  Of the plugins that
-come along only what is slow is kept live, at two reads of the clock a call; of others, and in a table, all calls.  What a hook
-spends in the hooks of others is theirs, if it is slow or timed.  A slow hook is told at most once a minute.
+come along only what is slow is kept live, at one read of the clock a call and one before the first; of others, and in a table,
+all calls.  What a hook spends in others is theirs, if it is slow or timed.  A slow hook is told at most once a minute.
 
 Knows a clock that it is given.  Must not know what the hooks do.
 """
