@@ -111,6 +111,17 @@ class Echo:
             return line
         return line[:first] + line[first:end].translate(WHOLE) + line[end:]
 
+    def again(self, line: bytes, offset: int) -> bytes:
+        """The same of a line of the reply in hand that has not left, once its client has said more; of one it has said before."""
+        came = next((came for shown, came in self.said if shown is line), line)
+        self.said = [pair for pair in self.said if pair[1] is not came]
+        self.covers = [cover for cover in self.covers if cover.offset != offset]
+        shown = self.veiled(came, offset)
+        if shown is not came:
+            self.said.append((shown, came))
+            self.covers.append(Cover(offset, shown, len(came)))
+        return shown
+
     def _begin(self, line: bytes, offset: int) -> int:
         """Where the mask begins in the line at that offset; -1 where nothing comes back."""
         if offset == self._begun and self._first >= 0:

@@ -134,14 +134,16 @@ class Letters:
 class Hold:
     """What a reader holds since it was paused."""
 
-    __slots__ = ("_after", "_header", "_left", "_letters", "_line", "begin", "mode", "size")
+    __slots__ = ("_after", "_header", "_left", "_letters", "_line", "_secret", "begin", "mode", "size")
 
-    def __init__(self, begin: int, mode: int, after: Callable[[bytes], int]) -> None:
-        """`begin`: where in the stream it begins; `after`: what comes after a line."""
+    def __init__(self, begin: int, mode: int, after: Callable[[bytes], int], secret: int = 0) -> None:
+        """`begin`: where in the stream it begins; `after`: what comes after a line; `secret`: so many octets are secret as AUTH
+        waited for its answer when they came, and with them the rest of their last line."""
         self.begin = begin
         self.size = 0
         self.mode = mode
         self._after = after
+        self._secret = secret
         self._left = 0
         """Octets of a record, or of a content whose size is known."""
         self._line = b""
@@ -152,7 +154,7 @@ class Hold:
         """The next octets as they are shown."""
         self.size += len(data)
         pieces: list[bytes] = []
-        at = 0
+        at = self._tainted(data, pieces) if self._secret else 0
         while at < len(data):
             if self._left:
                 size = min(self._left, len(data) - at)
@@ -168,6 +170,14 @@ class Hold:
                 size = self._lines(data, at, pieces)
             at += size
         return b"".join(pieces)
+
+    def _tainted(self, data: bytes, pieces: list[bytes]) -> int:
+        """What came while AUTH waited, up to the end of a line.  Gives its octets."""
+        end = data.find(b"\n", max(0, self._secret - 1)) + 1
+        self._secret = 0 if end else max(1, self._secret - len(data))
+        end = end or len(data)
+        pieces.append(secret_lines(data[:end]))
+        return end
 
     def _lines(self, data: bytes, at: int, pieces: list[bytes]) -> int:
         """A line, or a piece of one, or the header of a record of TLS.  Gives its octets."""

@@ -180,7 +180,7 @@ class Mask:
         begin = reader.position - reader.held_size
         hold = self._hold
         if hold is None or hold.begin != begin or reader.held_size - hold.size > len(shown):
-            hold = self._hold = Hold(begin, session.holds(), session.comes_after)
+            hold = self._hold = Hold(begin, session.holds(), session.comes_after, max(0, session.taint - begin))
         new = reader.held_size - hold.size
         if new <= len(shown):
             return shown[:len(shown) - new] + hold.feed(shown[len(shown) - new:])

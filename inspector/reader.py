@@ -685,7 +685,8 @@ class Reader:
             self._finish_long_line()
         elif step in (Reader.content, Reader.octets):
             self._cut_body()
-        elif step is Reader.line and rest:
+        elif rest and (step is Reader.line or step is Reader.nothing):
+            # Half a line that has left before nothing more was to cross.
             self._cut_line(rest)
         elif rest or self._long:
             self.session.truncated(self, silent=step is Reader.opaque)

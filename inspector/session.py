@@ -430,18 +430,24 @@ class Session:
         if self.echo is None:
             self.echo = Echo()
         server = self.server
-        if half_read := server.half_read:
-            self.echo.settle(half_read, server.position - server.offset, server.offset)
+        given = server.position if self.gate is None else self.gate.given
+        shown = given - server.offset
+        if shown > 0 and (half_read := server.half_read):
+            self.echo.settle(half_read[:shown], shown, server.offset)
         self.echo.remember(octets, first)
+
+    @property
+    def listing(self) -> bool:
+        """Whether what the server says next lists what it can do, if it is good."""
+        return self.starttls is not None and bool(self.pending) and self.pending[0].verb in self.starttls.lists
 
     def heard(self, line: bytes, size: int, partial: bool = False) -> bytes:
         """A line of the server's without what comes back of the client's secrets.
 
         `size`: its octets; of a `partial` one, those of the line in hand before it.
         """
-        echo, starttls, pending = self.echo, self.starttls, self.pending
-        listing = starttls is not None and bool(pending) and pending[0].verb in starttls.lists and line[:3] in (b"250", b"+OK")
-        if echo is None or listing:
+        echo = self.echo
+        if echo is None or (self.listing and line[:3] in (b"250", b"+OK")):
             return line
         begin = self.server.offset + (size if partial else -size)
         shown = echo.veiled(line, begin)
@@ -941,14 +947,15 @@ class Session:
         early = self.tls and not record and reader.step is Reader.record
         secret: tuple[int, int] | None = None
         note = ""
+        unheard = not reader.client and self.client.step is Reader.opaque
         if early and not reader.client:
             head = self.heard(head, size)
         if record:
             note = f"{self.observer.describe_record(head)}, {size} octets"
-        elif not early:
+        elif not early or unheard:
             note = f"{size} octets not read"
             # What a server says to what nobody reads may repeat it.
-            secret = (0, len(head)) if reader.client or self.client.position else None
+            secret = (0, len(head)) if unheard or reader.client or self.client.position else None
         elif reader.client:
             secret = self.unread_secret(head)
         pdu = self.emit(reader.client, Kind.OPAQUE, self.phase, "", "", head, size, self.client_state, 0, secret, None,

@@ -18,7 +18,9 @@ def mail(number: int) -> Plan:
     return plan._replace(protocol=plan.protocol if plan.protocol in ("smtp", "lmtp", "pop3") else "smtp", keeps=True, policy=PASS)
 
 
-KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=False, keeps=False, tls="fails")
+SMALL = "few may wait"
+"""How the names of flows begin that meet small limits."""
+KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.startswith(SMALL), keeps=False, tls="fails")
                          for name, protocol, judge, steps in (
     ("a reply with what comes back", "smtp", None, [(False, b"220 mx\r\n"), (True, b"XPASS hunter2\r\n"),
                                                     (False, b"500 what is hunter2 ** ?\r\n")]),
@@ -57,6 +59,24 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=False, 
         (True, b"a" * 700 + b"\r\n"), (False, b"a" * 700 + b"\r\n")]),
     ("a longer line in the place of one that came too early", "", (576632791, 6), [
         (False, b"220 mx\r\n"), (True, b"AUTH LOGIN\r\nUIDL\r\nLHLO c\r\n"), (False, b"220 mx\r\n")]),
+    ("few may wait, and some of what came while AUTH waited is read", "smtp", None, [
+        (True, b"AUTH LOGIN bmF0\r\n\n"), (False, b"250"), (True, b"\n\n\n\n\nAUT"), (False, b"\n2"), (True, b"H"),
+        (False, b"235\n235\n250\n25"), (True, b"\n\x16"), (False, b"4\n")]),
+    ("few may wait, and what reads as AUTH came while AUTH waited", "smtp", None, [
+        (True, b"AUTH PLAIN AGEAYg==\r\nAPOP a c4c9334bac560ecc979e58001b3e22fb\r\nLHLO c\r\n\r\n.\r\n"), (False, b"334 \r\n"),
+        (True, b"x\r\n..y\r\n.\r\nAUTH LOGIN bmF0\r\n"), (False, b"250 ok\r\n354 go\r\n250 ok\r\n250 ok\r\n"), (True, b".\r\n"),
+        (False, b"334 \r\n")]),
+    ("half a line when the server ends and a judge ends the flow", "smtp", (260716629, 6), [
+        (False, b"220 mx\r\n* OK hi"), "server ends", (True, b"STAT\r\n")]),
+    ("a clear line where a record is due, to a client that nobody reads", "pop3", None, [
+        (False, b"+OK\r\n"), (True, b"STLS\r\n"), (False, b"+OK\r\n"), (True, b"\x16\x03\r\nWHAT now\r\n"), (True, b".\r\n"),
+        (False, b"what\r\n")]),
+    ("a reply that judges hold while its client says what it repeats", "lmtp", (20320300, 20), [
+        (False, b"250-mx\r\nhel\r\n"), (True, b"hello\r\n"), (False, b"250 ok\r\n")]),
+    ("half of its last line, too", "lmtp", (20320300, 20), [
+        (False, b"250-mx\r\n250 hel"), (True, b"hello\r\n"), (False, b"lo ok\r\n")]),
+    ("a reply that one secret masks, then another before it", "lmtp", (20320300, 20), [
+        (True, b"second\r\n"), (False, b"250-mx first second\r\n"), (True, b"first\r\n"), (False, b"250 ok\r\n")]),
 )}
 """Where a masked capture once told something else."""
 

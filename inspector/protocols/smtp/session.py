@@ -328,6 +328,15 @@ class SmtpSession(Session):
     def reply_in_hand(self) -> int:
         return self._reply_size if self._lines else 0
 
+    def remember(self, octets: bytes, first: int) -> None:
+        super().remember(octets, first)
+        begin = self.server.offset - self.reply_in_hand
+        if self._lines and self.gate is not None and self.gate.given <= begin and self.echo is not None and not self.listing:
+            # Lines that judges hold leave behind the secret.
+            for place, line in enumerate(self._lines):
+                self._lines[place] = self.echo.again(line, begin)
+                begin += len(line)
+
     def withdraw(self, left: int) -> None:
         super().withdraw(left)
         if self._lines and self.server.offset > left:
