@@ -57,7 +57,7 @@ _BREAKS: Final = b"\0\x0b\x0c\x1c\x1d\x1e\x85\x8a\x8d"
 """What ends a line to some, and is no end of one; CR and LF with their top bit, too."""
 _DOTS: Final = b".\xae"
 """A dot, and one with its top bit."""
-_DOT: Final = re.compile(rb"(?<=[\r\n" + re.escape(_BLANKS) + rb"])[.\xae][" + re.escape(_BLANKS) + rb"]*(?:[\r\n]|(?<=["
+_DOT: Final = re.compile(rb"[.\xae](?<=[\r\n" + re.escape(_BLANKS) + rb"][.\xae])[" + re.escape(_BLANKS) + rb"]*(?:[\r\n]|(?<=["
                          + re.escape(_BREAKS) + rb"]))")
 
 

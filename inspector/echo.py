@@ -35,7 +35,8 @@ _BETWEEN: Final = frozenset(b"\"'<>(){},;*")
 """What else than blanks and control octets is between words; a star covers what is one."""
 _WORD: Final = re.compile(rb"[^\x00-\x20\"'<>(){},;*]+")
 _ENCODED: Final = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}")
-_COVERED: Final = re.compile(rb"[*x]*")
+_COVER: Final = b"*x"
+"""What covers a secret is made of."""
 _PIECES: Final = re.compile(rb"[^\x00-\x20=]{3,}")
 _HARMLESS: Final = frozenset(ARGUMENTS) | {word.encode() for word in MECHANISMS}
 
@@ -152,11 +153,11 @@ class Echo:
 
     def _beginnings(self) -> list[tuple[bytes, bool]]:
         """How all of the secrets may begin in another line."""
-        heads: dict[bytes, bool] = {}
+        heads: list[tuple[bytes, bool]] = []
         for line, first in self._lines:
             for word, shown in _words(line, first):
                 _add_heads(word, shown, heads)
-        return list(heads.items())
+        return heads if len(self._lines) == 1 else list(dict.fromkeys(heads))
 
     def _needles(self) -> list[bytes]:
         """What is looked for as a whole, in small letters."""
@@ -173,7 +174,7 @@ def _words(line: bytes, first: int) -> list[tuple[bytes, int]]:
     found: list[tuple[bytes, int]] = []
     shown = first - begin
     for word in _WORD.findall(line, begin):
-        if len(word) >= LEAST and shown < len(word) and word.upper() not in _HARMLESS and _COVERED.fullmatch(word) is None:
+        if len(word) >= LEAST and shown < len(word) and word.upper() not in _HARMLESS and word.strip(_COVER):
             found.append((word, shown))
         shown = 0
     return found[-WORDS:]
@@ -196,16 +197,20 @@ def _decoded(word: bytes) -> list[bytes]:
     return [piece for piece in pieces[:WORDS] if len(piece) >= LEAST]
 
 
-def _add_heads(word: bytes, shown: int, heads: dict[bytes, bool]) -> None:
+def _add_heads(word: bytes, shown: int, heads: list[tuple[bytes, bool]]) -> None:
     """How a word of a secret may begin in another line, in small letters; whether only where a word does.
 
     Of what is encoded so many octets are looked at as its beginning depends on.
     """
-    heads.setdefault(word[:max(LEAST, shown + 1)].lower(), True)
-    for form in (binascii.b2a_base64(word[:LEAST]), *_decoded(word)):
+    heads.append((word[:max(LEAST, shown + 1)].lower(), True))
+    if len(word) < LONG:
+        heads.append((binascii.b2a_base64(word[:LEAST])[:LEAST].lower(), True))
+        heads.append((binascii.b2a_base64(b"\0" + word)[2:2 + LONG].lower(), False))
+        heads.append((binascii.b2a_base64(b"\0\0" + word)[3:3 + LONG].lower(), False))
+    else:
+        # The three at once: each fills groups of three octets.
+        code = binascii.b2a_base64(word[:LEAST] + b"\0" + word[:LONG] + b"\0\0" + word[:LONG - 1]).lower()
+        heads += (code[:LEAST], True), (code[6:6 + LONG], False), (code[15:15 + LONG], False)
+    for form in _decoded(word):
         begin = form[:LEAST]
-        heads.setdefault(begin.lower(), True)
-        heads.setdefault(binascii.b2a_base64(begin)[:LEAST].lower(), True)
-    begin = word[:LONG + 1]
-    heads[binascii.b2a_base64(b"\0" + begin)[2:2 + LONG].lower()] = False
-    heads[binascii.b2a_base64(b"\0\0" + begin)[3:3 + LONG].lower()] = False
+        heads += (begin.lower(), True), (binascii.b2a_base64(begin)[:LEAST].lower(), True)

@@ -27,6 +27,7 @@ from inspector.verdict import Answer, Close, Forward, Replace, Verdict
 
 LINES: Final = frozenset({Kind.GREETING, Kind.COMMAND, Kind.REPLY, Kind.CONTINUATION, Kind.SASL_RESPONSE})
 UNFINISHED: Final = "an answer in the server's place that asks for more than a command"
+STRANDED: Final = "a command in the place of another that is followed by something else, and what followed it is here"
 EVADED: Final = "what the server says is no reply, after which this line could be answered in its place"
 _HELLO: Final = b"\x16\x03"
 """How a TLS handshake begins."""
@@ -319,11 +320,19 @@ class FlowGate:
             if isinstance(verdict, Answer):
                 self._close(subject, Close(verdict.raw))
         elif subject.kind in LINES and not isinstance(verdict, Forward):
-            if isinstance(verdict, Answer) and self.session is not None and self.session.goes_on_after(subject, verdict.raw):
-                self.refuse(self.session.farewell(UNFINISHED))
+            if self.session is not None and (why := self._strands(self.session, subject, verdict)):
+                self.refuse(self.session.farewell(why))
                 return None
             return self._rule_line(subject, verdict)
         return None
+
+    def _strands(self, session: Session, pdu: PDU, verdict: Replace | Answer) -> str:
+        """Why what the client goes on with would be read as something else after such a verdict; empty where it would not."""
+        if isinstance(verdict, Answer):
+            return UNFINISHED if session.goes_on_after(pdu, verdict.raw) else ""
+        goes_on = self._client.base + len(self._client.held) > pdu.offset + pdu.size
+        other = pdu.kind is Kind.COMMAND and goes_on and session.comes_after(pdu.raw) != session.comes_after(verdict.raw)
+        return STRANDED if other else ""
 
     def _close(self, subject: PDU | Message, verdict: Close) -> bytes | None:
         """The flow is to be ended.  A line of the server's that says so is none any more: nothing leaves in its place."""

@@ -154,7 +154,7 @@ class PDU:
     origin: Origin
     """Who has said it: the peer whose direction it is, or mailspy in its place."""
     veiled: bytes | None
-    """What is shown in place of `raw` where more than one secret stands in it, or a server repeats one, or None."""
+    """What a capture has in place of `raw`, where a command, a header or a server's words hold a secret; or None."""
 
     def __init__(self, number: int, direction: Direction, kind: Kind, phase: str, verb: str, status: str, raw: bytes, size: int,
                  offset: int, time: int, client_state: str = "", transaction: int = 0, secret: tuple[int, int] | None = None,

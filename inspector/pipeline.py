@@ -365,7 +365,7 @@ def left_out(count: int) -> str:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_arrival", "_deaf", "_ended", "_ending", "_gate", "_given_up", "_heard", "_mask", "_pipeline", "_run",
+    __slots__ = ("_arrival", "_deaf", "_early_words", "_ended", "_ending", "_gate", "_given_up", "_heard", "_mask", "_pipeline", "_run",
                  "_unsealing",
                  "behind", "flow", "own", "seen", "session", "time", "turn")
 
@@ -377,6 +377,8 @@ class Inspector:
         """What the last segment completed; kept only after `collect`."""
         self._mask = Mask()
         self._ended: Direction | None = None
+        self._early_words = SILENT
+        """In replay: what stands in the place of the client's lines that come next, while it is not known what the flow is."""
         self._ending = ""
         """Why mailspy has ended the flow itself."""
         self.turn = pipeline.turn
@@ -585,6 +587,10 @@ class Inspector:
         if self._pipeline.copy is not None:
             self._pipeline.copy.noted(self.flow, findings, secured, time, words)
         if self.flow.closed or (words.reason and not findings and not secured):
+            return
+        if self.session is None and words.instead and not (findings or secured or words.said or words.closing):
+            # What the client has said, which comes next, tells what the flow is.
+            self._early_words = words
             return
         if words.heard is not None and self._arrival is not None:
             self._arrival.hear(words.heard)
@@ -829,6 +835,8 @@ class Inspector:
         session, broken = self._made(make)
         self.session = session
         session.seen = self.seen
+        if self._early_words is not SILENT:
+            session.worded(self._early_words)
         if (protocol := self._pipeline.protocols.get(self.flow.protocol)) is not None:
             session.starttls, session.offers = protocol.starttls, self._pipeline.offers
         if self._gate is not None:

@@ -55,8 +55,8 @@ Piece = bytes | bytearray | memoryview
 class Reader:
     """One direction of a flow."""
 
-    __slots__ = ("_broken", "_content", "_ends", "_head", "_kept", "_left", "_long", "_padded", "_remainder", "_wanting",
-                 "buffer", "client", "held", "held_size", "offset", "paused", "posing", "said", "session", "step")
+    __slots__ = ("_broken", "_came", "_content", "_ends", "_head", "_kept", "_left", "_long", "_padded", "_remainder", "_wanting",
+                 "buffer", "client", "held", "held_size", "hello_due", "offset", "paused", "posing", "said", "session", "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
 
@@ -80,8 +80,13 @@ class Reader:
         self._content: DotContent | None = None
         self._remainder: Remainder | None = None
         """What follows a dot in the content in hand that may have been its end, once there was one."""
-        self._broken: list[int] = []
-        """Where the other side spoke into a line that had not ended; of the line in hand those that are more than `offset`."""
+        self.hello_due = 0
+        """Up to there only a handshake is a record of TLS: it came before anybody had agreed to that."""
+        self._came = 0
+        """When the last octet of `buffer` was seen."""
+        self._broken: list[tuple[int, int]] = []
+        """Where the other side spoke into a line that had not ended, and when what it had of it was seen; of the line in hand those
+        that are more than `offset`."""
         self._ends: Ends | None = None
         """Where somebody judges: what watches the content for ends that some server may see."""
         self._padded: Padded | None = None
@@ -112,6 +117,7 @@ class Reader:
             if (self.step is self._wanting and data.find(b"\n", position) < 0
                     and len(self.buffer) + len(data) - position <= self.session.limits.line):
                 self.buffer = grown(self.buffer, data[position:] if position else data)
+                self._came = self.session.time
                 return
             data = b"".join((self.buffer, data[position:] if position else data))
             self.buffer = b""
@@ -121,6 +127,7 @@ class Reader:
             following = self.step(self, data, position)
             if following < 0:
                 self.buffer = data[position:] if position else data
+                self._came = self.session.time
                 self._wanting = self.step if following == LINE_NEEDED else None
                 return
             position = following
@@ -164,6 +171,12 @@ class Reader:
             self._head = self._head[:self._long]
             self._content = DotContent(self._content.lenient)
             self._content.feed(ended, 0, None)
+
+    def put_back(self, lines: list[bytes]) -> None:
+        """The last lines that were cut off are as if they had not been."""
+        octets = b"".join(lines)
+        self.offset -= len(octets)
+        self.buffer = octets + bytes(self.buffer)
 
     def close(self) -> None:
         """What is half read is cut short, and what comes next begins anew."""
@@ -292,8 +305,9 @@ class Reader:
             self._long = len(data) - position
             self.step = Reader.long_line
             return len(data)
+        now = came = self.session.time
         if self._broken:
-            end = self._divided(data, position, end)
+            end, came = self._divided(data, position, end)
         size = end - position
         if not self.client and self.session.gate is not None:
             self.session.gate.take_turns()
@@ -307,29 +321,31 @@ class Reader:
         if self.client:
             session.client_line(line, size)
         else:
+            session.time = came
             session.server_line(line if session.echo is None or line in session.echo.clean else session.heard(line, size), size)
+            session.time = now
         return end
 
     @property
     def spoken(self) -> list[int]:
         """How many octets of the line in hand had come each time that the other side spoke into it."""
-        return [place - self.offset for place in self._broken if place > self.offset] if self._broken else []
+        return [place - self.offset for place, _ in self._broken if place > self.offset] if self._broken else []
 
     def spoken_into(self) -> None:
         """The other side goes on as if the line in hand had ended."""
-        place = self.offset + len(self.buffer)
+        place = (self.offset + len(self.buffer), self._came)
         if self.buffer and self._broken[-1:] != [place] and len(self._broken) < HALVES:
             self._broken.append(place)
 
-    def _divided(self, data: bytes, position: int, end: int) -> int:
-        """Where a line ends that the other side has spoken into: at the first place where another begins."""
-        for spoken in self.spoken:
-            place = position + spoken
-            if (place < end and end - position <= self.session.limits.line
-                    and self.session.begins(self.client, data[place:end])):
-                return place
+    def _divided(self, data: bytes, position: int, end: int) -> tuple[int, int]:
+        """Where a line ends that the other side has spoken into: at the first place where another begins; and when it came."""
+        session = self.session
+        for spoken, came in self._broken:
+            place = position + spoken - self.offset
+            if position < place < end and end - position <= session.limits.line and session.begins(self.client, data[place:end]):
+                return place, came
         self._broken.clear()
-        return end
+        return end, session.time
 
     def _unasked(self, data: bytes, position: int) -> int | None:
         """The first octet of the direction begins a record of TLS where a line was due; None for a line after all."""
@@ -577,19 +593,21 @@ class Reader:
 
     def record(self, data: bytes, position: int) -> int:
         """A TLS record, or a line of clear text where a record was due."""
-        if data[position] not in RECORD_TYPES:
+        octet = data[position]
+        if octet not in RECORD_TYPES or (octet != TLS_HELLO and self.offset < self.hello_due):
             return self._clear_line(data, position)
         if len(data) - position < RECORD_HEADER:
             return MORE_NEEDED
         length = int.from_bytes(data[position + 3:position + 5])
         uncovered = self.session.uncovered
         record = data[position + 1] == 3 and data[position + 2] <= 4 and length <= RECORD_MAX
-        if not record or (uncovered and not self.session.hides(data[position], length)):
+        if not record or (uncovered and not self.session.hides(octet, length)):
             if uncovered:
                 return self._clear_line(data, position)
             self.step = Reader.opaque
             return position
         self._left = length + RECORD_HEADER
+        self.hello_due = 0
         self._head = b""
         self._long = 0
         self._kept = self.session.limits.head

@@ -756,7 +756,9 @@ class Session:
         starttls = self.starttls
         if starttls is None:
             return
-        capabilities = frozenset(starttls.capabilities(pdu.raw))
+        # As a masked capture has it.
+        listed = pdu.shown
+        capabilities = frozenset(starttls.capabilities(listed))
         before, self._veil.offered = self._veil.offered, None
         if self.tls or self._veil.legs:
             if before is not None and (told := differing(before, capabilities)):
@@ -764,7 +766,7 @@ class Session:
             return
         self._veil.offered = capabilities
         offered = starttls.verb in capabilities
-        if before is None and (mechanism := in_the_clear(pdu.raw)):
+        if before is None and (mechanism := in_the_clear(listed)):
             self.anomaly("auth_offered_in_clear", mechanism, pdu)
         if self.offers is not None and not self._veil.edited and self.offers.withdrawn(self.flow.server, offered):
             self.anomaly("starttls_withdrawn", f"{self.flow.server} has offered {starttls.verb} before", pdu)
@@ -810,7 +812,7 @@ class Session:
         self._veil.server, self._veil.client = self.server.offset, self.client.offset
         self.client.step = self.server.step = Reader.record
         if held and held[:1] != b"\x16":
-            self._veil.server = -1
+            self._veil.server, self.client.hello_due = -1, self.client.position
             self.anomaly("plaintext_after_starttls", f"{len(held)} octets came in the clear before the reply")
 
     def clear_again(self, line: bytes) -> bool:
@@ -822,7 +824,7 @@ class Session:
             self.tls = False
             self.client.step = Reader.line
             return True
-        if not self.tls or self.server.offset != self._veil.server or not self.begins(True, line):
+        if not self.tls or self.server.position != self._veil.server or not self.begins(True, line):
             return False
         self.unveiled = True
         self.client.step = self.server.step = Reader.line

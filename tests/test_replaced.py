@@ -143,3 +143,29 @@ def test_a_reply_of_several_lines_waits_for_its_verdict(cut: str) -> None:
     steps = [(S2C, b"220 mx\r\n"), (C2S, b"EHLO c\r\n"), (S2C, b"250-mx\r\n"), (S2C, b"250-SIZE\r\n")]
     *_, to_client = judged(SMTP, steps, {}, cut)
     assert to_client == b"220 mx\r\n"
+
+
+STRANDED = {
+    "a response after AUTH": (SMTP, b"AUTH LOGIN\r\n", b"NOOP\r\n", b"bmF0\r\n"),
+    "a response after AUTH, in POP3": (POP3, b"AUTH LOGIN\r\n", b"NOOP\r\n", b"bmF0\r\n"),
+    "a chunk": (SMTP, b"BDAT 6\r\n", b"NOOP\r\n", b"QUIT\r\n"),
+    "a chunk of another size": (SMTP, b"BDAT 6\r\n", b"BDAT 5\r\n", b"QUIT\r\n"),
+    "a letter": (SMTP, b"DATA\r\n", b"NOOP\r\n", b"x\r\n.\r\n"),
+    "commands": (SMTP, b"NOOP\r\n", b"DATA\r\n", b"QUIT\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", STRANDED)
+def test_what_followed_a_command_is_not_read_as_what_follows_another(name: str) -> None:
+    """The flow is ended before any of both leaves; where it comes only later, its client has seen what it follows."""
+    protocol, said, instead, behind = STRANDED[name]
+    hello: list[Step] = HELLO if protocol is SMTP else [(S2C, b"+OK hi\r\n")]
+    greeted = b"".join(data for way, data in hello if way is C2S)
+    *_, to_server, _ = judged(protocol, [*hello, (C2S, said + behind)], {said: Replace(instead)})
+    assert to_server == greeted
+    if said[:4] == b"BDAT":
+        return  # mailspy refuses it here: there is no recipient
+    *_, to_server, _ = judged(protocol, [*hello, (C2S, said), (C2S, behind)], {said: Replace(instead)})
+    assert to_server.startswith(greeted + instead)
+    *_, to_server, _ = judged(protocol, [*hello, (C2S, said + behind)], {said: Replace(said.lower())})
+    assert to_server.startswith(greeted + said.lower())

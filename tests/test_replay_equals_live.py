@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from telling import FOLLOW, PASS, Plan, difference, planned
+from telling import FOLLOW, PASS, REFUSE, Plan, difference, planned
 
 FLOWS = 40
 """Flows of one test."""
@@ -20,7 +20,10 @@ def mail(number: int) -> Plan:
 
 SMALL = "few may wait"
 """How the names of flows begin that meet small limits."""
-KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.startswith(SMALL), keeps=False, tls="fails")
+TLS = "that TLS follows"
+"""How they end where there is TLS when it is agreed on."""
+KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.startswith(SMALL), keeps=False,
+                                     tls="begins" if name.endswith(TLS) else "fails")
                          for name, protocol, judge, steps in (
     ("a reply with what comes back", "smtp", None, [(False, b"220 mx\r\n"), (True, b"XPASS hunter2\r\n"),
                                                     (False, b"500 what is hunter2 ** ?\r\n")]),
@@ -77,11 +80,27 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.st
         (False, b"250-mx\r\n250 hel"), (True, b"hello\r\n"), (False, b"lo ok\r\n")]),
     ("a reply that one secret masks, then another before it", "lmtp", (20320300, 20), [
         (True, b"second\r\n"), (False, b"250-mx first second\r\n"), (True, b"first\r\n"), (False, b"250 ok\r\n")]),
+    ("data in TLS that nobody has agreed to yet", "smtp", None, [
+        (False, b"220 mx\r\n"), (True, b"STARTTLS\r\n\x17\x03\x03\x00\x02ab"), (False, b"220 mx\r\n")]),
+    ("few may wait, and too much comes while half a reply is held", "lmtp", (925347173, 6), [
+        (False, b"451 later\r\n"), (True, b"AUTH PLAIN\r\n" + b"a" * 508)]),
+    ("octets that are no record before the client goes on in the clear", "smtp", None, [
+        (False, b"334 \r\n"), (True, b"RCPT TO:<c@d>\r\nSTARTTLS\r\n"), (False, b"220 mx\r\n\x16\r\n235 in\r\n"),
+        (True, b"VRFY a\r\nSTARTTLS\r\n"), (False, b"235 in\r\n")]),
+    ("a list of capabilities that answers a later command, and repeats a word", "smtp", (804751823, 20), [
+        (True, b"STAT"), (False, b"220 mx\r\n"), (True, b": x\r\n\r\nLIST 1\r\nLHLO c\r\n"),
+        (False, b"250 ok\r\n250-mx\r\n250 STARTTLS\r\n235 in\r\n")]),
+    ("a line in the place of the first that tells the protocol", "imap", (5042760, 3), [(True, b"XCLIENT ADDR=1.2.3.4\r\n")]),
+    ("half a reply before one that TLS follows", "smtp", None, [
+        (False, b"354 go\r\n"), (True, b"RSET\r\n"), (False, b"\x17\x03\x03\x00\x02ab"), (True, b"STARTTLS\r\n"),
+        (False, b"220 mx\r\n")]),
+    ("BDAT in the place of a line, when what follows is here", "smtp", (247632743, 6), [
+        (True, b"STARTTLS\r\n"), (False, b"250 STARTTLS\r\n"), (True, b".\r\nAGEAYg==\r\n"), (False, b"354 go\r\n")]),
 )}
 """Where a masked capture once told something else."""
 
 
-@pytest.mark.parametrize("policy", [PASS, FOLLOW])
+@pytest.mark.parametrize("policy", [PASS, FOLLOW, REFUSE], ids=["pass", "follow", "refuse"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_masked_capture_tells_what_live_told(name: str, policy, tmp_path: Path) -> None:
     """What is masked in a capture is masked in what is told, and nothing else is."""

@@ -95,6 +95,8 @@ class CommandLine(NamedTuple):
     argument: bytes
     secret: tuple[int, int] | None
     """Where the secret stands in the line."""
+    covered: bytes | None
+    """The line with its secret covered, as a capture has it."""
     found: tuple[tuple[str, str], ...]
     """What is wrong with it: names of anomalies with their details."""
     text: str = ""
@@ -111,7 +113,7 @@ class ReplyLine(NamedTuple):
     text: str = ""
 
 
-TAINTED: Final = CommandLine(UNKNOWN, b"", None, (("unknown_command", ""),))
+TAINTED: Final = CommandLine(UNKNOWN, b"", None, None, (("unknown_command", ""),))
 """What stands for a line that may be a secret sent too early: it is not read."""
 COMMAND_LINE: Final = 255
 """Octets of a command line (RFC 2449 §4)."""
@@ -143,9 +145,10 @@ def command_line(line: bytes, size: int) -> CommandLine:
 
 def _read_command(line: bytes, size: int) -> CommandLine:
     """Reads the line as it is shown: a capture, in which it is masked, tells the same."""
-    secret = None
+    secret = covered = None
     if (found_secret := veil(line)) is not None:
         secret, line = (found_secret.first, line_end(line)), found_secret.line
+        covered = line
     content = line[:line_end(line)] if line[-1:] == b"\n" else line
     word, _, argument = content.partition(b" ")
     found: list[tuple[str, str]] = []
@@ -159,7 +162,7 @@ def _read_command(line: bytes, size: int) -> CommandLine:
     if command.arguments.fullmatch(argument) is None:
         found.append(("syntax_error", f"{command.verb} with these arguments"))
     found += deviations(line, size, SASL_LINE if command.verb == "AUTH" else COMMAND_LINE)
-    return CommandLine(command, argument, secret, tuple(found))
+    return CommandLine(command, argument, secret, covered, tuple(found))
 
 
 def _uncommon(content: bytes, found: list[tuple[str, str]]) -> tuple[Command, bytes, bytes]:

@@ -113,6 +113,7 @@ class Pop3Session(Session):
             shown = word_shown(line, secret)
         pdu = self.draft(True, Kind.COMMAND, phase, shown, "", line, size, state,
                          self.transactions + 1 if command.message else 0, secret, None, NOTHING, reading.text)
+        pdu.veiled = reading.covered
         if self.instead is not None:
             self.read_instead(pdu)
             return

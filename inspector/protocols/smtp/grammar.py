@@ -168,6 +168,8 @@ class CommandLine(NamedTuple):
     """What a BDAT announces; -1 for everything else."""
     secret: tuple[int, int] | None
     """Where the secret stands in the line."""
+    covered: bytes | None
+    """The line with its secret covered, as a capture has it."""
     found: tuple[tuple[str, str], ...]
     """What is wrong with it: names of anomalies with their details."""
     text: str = ""
@@ -187,7 +189,7 @@ class ReplyLine(NamedTuple):
 
 UNENDED: Final = ("syntax_error", "the reply has no end of line")
 """What is told of a line that ends where the client has gone on."""
-TAINTED: Final = CommandLine(UNKNOWN, b"", NOTHING, -1, None, (("unknown_command", ""),))
+TAINTED: Final = CommandLine(UNKNOWN, b"", NOTHING, -1, None, None, (("unknown_command", ""),))
 """What stands for a line that may be a secret sent too early: it is not read."""
 REPLY_LINE: Final = 512
 """Octets of a reply line (RFC 5321 §4.5.3.1.5)."""
@@ -216,9 +218,10 @@ def command_line(line: bytes, size: int) -> CommandLine:
 
 def _read_command(line: bytes, size: int) -> CommandLine:
     """Reads the line as it is shown: a capture, in which it is masked, tells the same."""
-    secret = None
+    secret = covered = None
     if (found_secret := veil(line)) is not None:
         secret, line = (found_secret.first, line_end(line)), found_secret.line
+        covered = line
     content = line[:line_end(line)] if line[-1:] == b"\n" else line
     word, _, argument = content.partition(b" ")
     found: list[tuple[str, str]] = []
@@ -240,7 +243,7 @@ def _read_command(line: bytes, size: int) -> CommandLine:
     if wrong:
         found.append(("syntax_error", f"{verb} with these arguments"))
     found += deviations(line, size, command.line)
-    return CommandLine(command, argument, details, octets, secret, tuple(found))
+    return CommandLine(command, argument, details, octets, secret, covered, tuple(found))
 
 
 def _uncommon(content: bytes, found: list[tuple[str, str]]) -> tuple[Command, bytes, bytes]:

@@ -101,6 +101,7 @@ class SmtpSession(Session):
         secret = (0, line_end(line)) if tainted and command.verb != "AUTH" else reading.secret
         pdu = self.draft(True, Kind.COMMAND, phase, _word_shown(command, line, secret), "", line, size, "",
                          self._number_of(command), secret, None, details, reading.text)
+        pdu.veiled = reading.covered
         if self.instead is not None:
             self.read_instead(pdu)
             return
@@ -313,8 +314,19 @@ class SmtpSession(Session):
         self._cut_lines()
 
     def give_up(self) -> None:
+        if self._held_back and not self._cut_reply:
+            # Its octets leave only now, and unread.
+            self.server.put_back(self._lines)
+            self._lines = []
+            if self.echo is not None:
+                self.echo.said.clear()
         self._cut_lines()
         super().give_up()
+
+    @property
+    def _held_back(self) -> bool:
+        """Whether the lines in hand of a reply have not left: judges are to see it whole."""
+        return bool(self._lines) and self.gate is not None and self.gate.given <= self.server.offset - self._reply_size
 
     def partial_line(self, reader: Reader, rest: bytes, secret: tuple[int, int] | None) -> None:
         if reader.client or not self._lines:
@@ -330,9 +342,9 @@ class SmtpSession(Session):
 
     def remember(self, octets: bytes, first: int) -> None:
         super().remember(octets, first)
-        begin = self.server.offset - self.reply_in_hand
-        if self._lines and self.gate is not None and self.gate.given <= begin and self.echo is not None and not self.listing:
-            # Lines that judges hold leave behind the secret.
+        if self._held_back and self.echo is not None and not self.listing:
+            # They leave behind the secret.
+            begin = self.server.offset - self._reply_size
             for place, line in enumerate(self._lines):
                 self._lines[place] = self.echo.again(line, begin)
                 begin += len(line)
