@@ -245,6 +245,11 @@ class FlowGate:
             lane.clear()
         return lane.take()
 
+    @property
+    def divided(self) -> bool:
+        """Whether half a line of the server's ended at one that has not left, and may never."""
+        return self.session is not None and self.session.server.divided == self.session.server.offset
+
     def end(self) -> tuple[bytes, Words, bytes]:
         """Ends the flow as a judge has said: the last that the client gets of the server's words, what is told of that, and
         mailspy's own last words."""
@@ -260,12 +265,13 @@ class FlowGate:
         lane.release(end - withheld)
         left, kept = lane.take(), bytes(lane.held[:withheld])
         lane.clear()
+        divided = self.divided
         session.close_server()
         begin = session.server.offset
         farewell = b"" if self.over else closing.farewell
         if farewell:
             session.server.say(farewell)
-        return left, Words(((begin, begin + len(farewell)),), (), kept, closing=True), farewell
+        return left, Words(((begin, begin + len(farewell)),), (), kept, closing=True, divided=divided), farewell
 
     def _limit(self, session: Session, client: bool) -> int:
         reader = session.client if client else session.server
@@ -501,9 +507,10 @@ class FlowGate:
         injected = (0, len(self._server.held) - len(reply))
         self._server.clear()
         begin, self._waits = session.server.offset, False
+        divided = self.divided
         session.injected(injected)
         session.resumed(reply, self._own)
-        return reply, Words(((begin, begin + len(reply)),) if self._own else (), injected=injected)
+        return reply, Words(((begin, begin + len(reply)),) if self._own else (), injected=injected, divided=divided)
 
     def reject(self) -> Words:
         """There is no TLS: the client never gets the reply, nor the server what came with the command."""
@@ -515,7 +522,7 @@ class FlowGate:
         self._server.clear()
         session.server.go_on()
         session.injected(injected)
-        return Words(injected=injected)
+        return Words(injected=injected, divided=self.divided)
 
     @property
     def waits(self) -> bool:

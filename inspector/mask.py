@@ -27,9 +27,6 @@ ECHOED: Final = 4_096
 """Octets of a server that nobody reads that may say again what its client has just said."""
 
 
-BEGINS: Final = 4
-"""Octets of a reply after which it is known that it is one."""
-
 NOWHERE: Final = -2
 """Where in a stream no line begins."""
 
@@ -110,13 +107,12 @@ class Mask:
             # mailspy ends the flow; its own words are no server's.
             theirs = max(0, reader.said[0][0] - begin) if reader.said else len(shown)
             return self.unread(shown[:theirs]) + shown[theirs:]
-        place = reader.offset
-        for half_read in _halves(session, reader.half_read[:LINE + 1]):
-            heard = session.heard(half_read, place - reader.offset, True)
-            if heard is not half_read:
-                shown = _laid(shown, place - begin, heard)
-                shown = _hidden(shown, place + len(heard) - begin, len(shown))
-            place += len(half_read)
+        half_read = reader.half_read[:LINE + 1]
+        heard = session.heard_so_far(half_read, True)
+        if heard != half_read:
+            shown = _laid(shown, reader.offset - begin, heard)
+            # Of what is longer than what is kept of it, too.
+            shown = _hidden(shown, reader.offset + len(heard) - begin, len(shown))
         return shown
 
     def said(self, data: bytes, words: bytes | None = None) -> None:
@@ -196,17 +192,6 @@ class Mask:
             self._chunks = Letters()
         self._until = begin + len(data)
         return self._chunks.feed(data)
-
-
-def _halves(session: Session, line: bytes) -> list[bytes]:
-    """The server's line in hand; where its client has spoken into it, and what follows may be another, all of them."""
-    halves, begin = [], 0
-    for place in session.server.spoken:
-        after = line[place:]
-        if begin < place < len(line) and (len(after) < BEGINS or session.begins(False, after)):
-            halves.append(line[begin:place])
-            begin = place
-    return [*halves, line[begin:]] if line else []
 
 
 def covered(line: bytes, first: int, last: int) -> bytes:

@@ -365,9 +365,8 @@ def left_out(count: int) -> str:
 class Inspector:
     """One flow on its way through the pipeline."""
 
-    __slots__ = ("_arrival", "_deaf", "_early_words", "_ended", "_ending", "_gate", "_given_up", "_heard", "_mask", "_pipeline", "_run",
-                 "_unsealing",
-                 "behind", "flow", "own", "seen", "session", "time", "turn")
+    __slots__ = ("_arrival", "_deaf", "_early_words", "_ended", "_ending", "_gate", "_given_up", "_heard", "_mask", "_pipeline",
+                 "_run", "_unsealing", "behind", "flow", "own", "seen", "session", "time", "turn")
 
     def __init__(self, pipeline: Pipeline, flow: Flow) -> None:
         self._pipeline = pipeline

@@ -56,7 +56,7 @@ class Reader:
     """One direction of a flow."""
 
     __slots__ = ("_broken", "_came", "_content", "_ends", "_head", "_kept", "_left", "_long", "_padded", "_remainder", "_wanting",
-                 "buffer", "client", "held", "held_size", "hello_due", "offset", "paused", "posing", "said", "session", "step")
+                 "buffer", "client", "divided", "held", "held_size", "hello_due", "offset", "paused", "posing", "said", "session", "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
 
@@ -85,8 +85,10 @@ class Reader:
         self._came = 0
         """When the last octet of `buffer` was seen."""
         self._broken: list[tuple[int, int]] = []
-        """Where the other side spoke into a line that had not ended, and when what it had of it was seen; of the line in hand those
-        that are more than `offset`."""
+        """Where the other side spoke into a line that had not ended, and when what it had of it was seen; past `offset`: into the
+        line in hand."""
+        self.divided = -1
+        """Where the last of those lines ended at which the other side spoke."""
         self._ends: Ends | None = None
         """Where somebody judges: what watches the content for ends that some server may see."""
         self._padded: Padded | None = None
@@ -162,15 +164,28 @@ class Reader:
         """What has come and not left never will: what was read past that offset is as if it had not come."""
         if self.position <= left:
             return
-        self.buffer = b""
+        kept = max(0, left - self.offset)
+        self.buffer = self.buffer[:kept] if not self._long else b""
         if self.step is Reader.long_line or self.step is Reader.clear_rest:
-            self._head, self._long, self.step = b"", 0, Reader.line if self.step is Reader.long_line else Reader.record
+            self._head, self._long = self._head[:kept], kept
+            if not kept:
+                self.step = Reader.line if self.step is Reader.long_line else Reader.record
         elif self.step is Reader.content and self._content is not None:
             ended = self._content.rest().partition(b".")[0] if left > self.offset else b""
             self._long = left - self.offset
             self._head = self._head[:self._long]
             self._content = DotContent(self._content.lenient)
             self._content.feed(ended, 0, None)
+
+    def divide(self) -> None:
+        """The line in hand ends here, as the other side spoke into it and what comes is another."""
+        half, self.buffer = bytes(self.buffer), b""
+        if half and self.step is Reader.line:
+            session = self.session
+            now, session.time = session.time, self._came
+            self.offset += len(half)
+            session.server_line(session.heard(half, len(half), self.offset - len(half)), len(half))
+            session.time = now
 
     def put_back(self, lines: list[bytes]) -> None:
         """The last lines that were cut off are as if they had not been."""
@@ -322,7 +337,9 @@ class Reader:
             session.client_line(line, size)
         else:
             session.time = came
-            session.server_line(line if session.echo is None or line in session.echo.clean else session.heard(line, size), size)
+            if session.echo is not None and line not in session.echo.clean:
+                line = session.heard(line, size, self.offset - size)
+            session.server_line(line, size)
             session.time = now
         return end
 
@@ -343,6 +360,7 @@ class Reader:
         for spoken, came in self._broken:
             place = position + spoken - self.offset
             if position < place < end and end - position <= session.limits.line and session.begins(self.client, data[place:end]):
+                self.divided = self.offset + place - position
                 return place, came
         self._broken.clear()
         return end, session.time
@@ -380,7 +398,7 @@ class Reader:
         if self.client:
             session.client_line(head, size)
         else:
-            session.server_line(head if session.echo is None else session.heard(head, size), size)
+            session.server_line(head if session.echo is None else session.heard(head, size, self.offset - size), size)
 
     # Contents
 
@@ -718,8 +736,9 @@ class Reader:
         session.truncated(self)
         # Whether all of it is secret depends on where it begins.
         secret = session.partial_secret(rest) if client else None
+        heard = rest if client else session.heard_so_far(rest)
         self.offset += len(rest)
-        session.partial_line(self, rest if client else session.heard(rest, len(rest)), secret)
+        session.partial_line(self, rest if client else heard, secret)
 
     def _finish_held(self) -> None:
         if self.held:

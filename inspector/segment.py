@@ -85,6 +85,8 @@ class Words(NamedTuple):
     """The server's first octets, by which the protocol was told: the client got others."""
     closing: bool = False
     """What is half said to the client is never finished: the last words, if any, are mailspy's."""
+    divided: bool = False
+    """Half a line of the server's ended at one that waits, or goes nowhere."""
     reason: str = ""
     """Why mailspy ends the flow; empty while it does not."""
 

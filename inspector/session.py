@@ -56,6 +56,8 @@ ALERT: Final = 21
 """The type of a record with an alert (RFC 8446 §6)."""
 MAIL_ALPN: Final = frozenset({"smtp", "lmtp", "pop3", "imap", "managesieve"})
 """What a client of mail may ask for (RFC 7301); anything else is an attack across protocols, or a mistake."""
+_BEGINS: Final = re.compile(rb"[0-9]{1,3}|\+O?K?|-E?R?R?", re.IGNORECASE)
+"""What a reply may begin with, as long as it is not known that it is one."""
 HEADER_LINES: Final = 16
 """Lines of a header to which replies are awaited."""
 REPLIES_KEPT: Final = 1_000
@@ -422,7 +424,7 @@ class Session:
         if self.hidden:
             self.hidden.clear()
         if self.echo is not None and self.echo.covers:
-            given = self.gate.given if self.gate is not None else self.server.position
+            given = self._given
             self.echo.covers = [cover for cover in self.echo.covers if cover.offset + cover.size > given]
 
     def remember(self, octets: bytes, first: int) -> None:
@@ -430,8 +432,7 @@ class Session:
         if self.echo is None:
             self.echo = Echo()
         server = self.server
-        given = server.position if self.gate is None else self.gate.given
-        shown = given - server.offset
+        shown = self._given - server.offset
         if shown > 0 and (half_read := server.half_read):
             self.echo.settle(half_read[:shown], shown, server.offset)
         self.echo.remember(octets, first)
@@ -441,21 +442,33 @@ class Session:
         """Whether what the server says next lists what it can do, if it is good."""
         return self.starttls is not None and bool(self.pending) and self.pending[0].verb in self.starttls.lists
 
-    def heard(self, line: bytes, size: int, partial: bool = False) -> bytes:
+    def heard(self, line: bytes, size: int, begin: int, partial: bool = False) -> bytes:
         """A line of the server's without what comes back of the client's secrets.
 
-        `size`: its octets; of a `partial` one, those of the line in hand before it.
+        `size`: its octets, of which it may be the head; `begin`: where in the stream it begins.
         """
         echo = self.echo
         if echo is None or (self.listing and line[:3] in (b"250", b"+OK")):
             return line
-        begin = self.server.offset + (size if partial else -size)
         shown = echo.veiled(line, begin)
         if shown is not line and not partial:
             echo.said.append((shown, line))
             if self.seen is not None:
                 echo.covers.append(Cover(begin, shown, size))
         return shown
+
+    def heard_so_far(self, line: bytes, partial: bool = False) -> bytes:
+        """The same of the line in hand: where its client has spoken into it, and what follows may be another, of each of them."""
+        if self.echo is None:
+            return line
+        heard, begin, reader = [], 0, self.server
+        for place in [*reader.spoken, len(line)]:
+            after = line[place:]
+            if begin < place and (not after or _BEGINS.fullmatch(after) or self.begins(False, after)):
+                half = line[begin:place]
+                heard.append(self.heard(half, len(half), reader.offset + begin, partial))
+                begin = place
+        return b"".join(heard)
 
     def _exact(self, pdu: PDU, echo: Echo) -> None:
         """What was read as it is shown: its octets are those that came, and it is told as a masked capture tells it."""
@@ -728,8 +741,13 @@ class Session:
 
     @property
     def between_replies(self) -> bool:
-        """Whether the server's next octets begin something new: then mailspy may speak in its place."""
-        return self.server.step is Reader.line and not self.reply_in_hand
+        """Whether the server's next octets begin something new, to the client too: then mailspy may speak in its place."""
+        return self.server.step is Reader.line and not self.reply_in_hand and self._given <= self.server.offset
+
+    @property
+    def _given(self) -> int:
+        """Up to where the client has got what the server has said."""
+        return self.server.position if self.gate is None else self.gate.given
 
     @property
     def downwards(self) -> bool:
@@ -824,7 +842,7 @@ class Session:
             self.tls = False
             self.client.step = Reader.line
             return True
-        if not self.tls or self.server.position != self._veil.server or not self.begins(True, line):
+        if not self.tls or self._given != self._veil.server or not self.begins(True, line):
             return False
         self.unveiled = True
         self.client.step = self.server.step = Reader.line
@@ -852,6 +870,8 @@ class Session:
         """In replay: what mailspy has said in somebody's place, in what comes next."""
         if len(self.recorded) < self.limits.unanswered:
             self.recorded = {number: line for number, line in (*self.recorded.items(), *words.instead) if number > self.number}
+        if words.divided:
+            self.server.divide()
         self.injected(words.injected)
         if words.withheld:
             self.server.feed(words.withheld)
@@ -951,7 +971,7 @@ class Session:
         note = ""
         unheard = not reader.client and self.client.step is Reader.opaque
         if early and not reader.client:
-            head = self.heard(head, size)
+            head = self.heard(head, size, reader.offset - size)
         if record:
             note = f"{self.observer.describe_record(head)}, {size} octets"
         elif not early or unheard:

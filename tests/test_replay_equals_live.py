@@ -20,10 +20,8 @@ def mail(number: int) -> Plan:
 
 SMALL = "few may wait"
 """How the names of flows begin that meet small limits."""
-TLS = "that TLS follows"
-"""How they end where there is TLS when it is agreed on."""
-KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.startswith(SMALL), keeps=False,
-                                     tls="begins" if name.endswith(TLS) else "fails")
+
+KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.startswith(SMALL), keeps=False, tls="fails")
                          for name, protocol, judge, steps in (
     ("a reply with what comes back", "smtp", None, [(False, b"220 mx\r\n"), (True, b"XPASS hunter2\r\n"),
                                                     (False, b"500 what is hunter2 ** ?\r\n")]),
@@ -91,9 +89,17 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.st
         (True, b"STAT"), (False, b"220 mx\r\n"), (True, b": x\r\n\r\nLIST 1\r\nLHLO c\r\n"),
         (False, b"250 ok\r\n250-mx\r\n250 STARTTLS\r\n235 in\r\n")]),
     ("a line in the place of the first that tells the protocol", "imap", (5042760, 3), [(True, b"XCLIENT ADDR=1.2.3.4\r\n")]),
-    ("half a reply before one that TLS follows", "smtp", None, [
+    ("half a reply before one that would begin TLS", "smtp", None, [
         (False, b"354 go\r\n"), (True, b"RSET\r\n"), (False, b"\x17\x03\x03\x00\x02ab"), (True, b"STARTTLS\r\n"),
         (False, b"220 mx\r\n")]),
+    ("a blank line that was masked, to which a reply comes", "pop3", None, [
+        (True, b"AUTH L\n "), (False, b"+OK"), (True, b"\n"), (False, b"\n+OK"), (True, b"T"), (False, b"+OK\n")]),
+    ("half a line of the server's and a command answered in its place", "pop3", None, [
+        (False, b"o"), (True, b"STLS\n"), (False, b" ")]),
+    ("what comes of a line in which what a client said comes back", "smtp", None, [
+        (True, b"Aut\n"), (False, b"334\nAUT"), (True, b"\n"), (False, b"250"), (False, b"\n")]),
+    ("half a line before one of a TLS that judges do not see", "lmtp", (462705642, 20), [
+        (True, b"STARTTLS\r\n"), (False, b"250 STARTTLS\r\n220 mx\r\nAUTH "), (True, b"MAIL FROM:<a@b>\r\n")]),
     ("BDAT in the place of a line, when what follows is here", "smtp", (247632743, 6), [
         (True, b"STARTTLS\r\n"), (False, b"250 STARTTLS\r\n"), (True, b".\r\nAGEAYg==\r\n"), (False, b"354 go\r\n")]),
 )}

@@ -42,6 +42,7 @@ class Note(msgspec.Struct, omit_defaults=True):
     injected: tuple[Place, Place] = (0, 0)
     heard: bytes | None = None
     closing: bool = False
+    divided: bool = False
     reason: str = ""
     server: str = ""
 
@@ -79,9 +80,9 @@ def pack(findings: Sequence[Finding], secured: bool, words: Words = SILENT) -> I
     """The comments; of a finding that would be longer than a comment can be, no more than that it was."""
     if words.heard is not None:
         yield PREFIX + msgspec.json.encode(Note(False, [], heard=words.heard))
-    if words.closing or words.injected != (0, 0):
+    if words.closing or words.divided or words.injected != (0, 0):
         yield PREFIX + msgspec.json.encode(Note(False, [], withheld=words.withheld, injected=words.injected,
-                                                closing=words.closing))
+                                                closing=words.closing, divided=words.divided))
     for place in range(0, len(words.said), SAID):
         yield PREFIX + msgspec.json.encode(Note(False, [], said=list(words.said[place:place + SAID])))
     for line in words.instead:
@@ -110,7 +111,7 @@ def unpack(comment: bytes) -> Comment | None:
     findings = tuple(Finding(one.event, one.summary, one.fields, one.severity) for one in note.findings
                      if one.event in EVENTS and one.severity in SEVERITIES)
     words = Words(tuple(note.said), tuple(note.instead), note.withheld, note.injected, note.heard, note.closing,
-                  note.reason if note.reason in OWN else "")
+                  note.divided, note.reason if note.reason in OWN else "")
     return Comment(findings, note.secured, words, note.server if is_host_name(note.server) else "")
 
 

@@ -479,9 +479,15 @@ class GatedRelay(Relay):
 
     def _withdraw(self) -> None:
         """What the client did not get of the server's words, and never will, was not said."""
-        if self._gate is not None and not self._over and (rest := self._gate.withdraw()):
-            self._got(rest, self.inspector.time)
+        gate = self._gate
+        if gate is None or self._over:
+            return
+        rest, time = gate.withdraw(), self.inspector.time
+        if rest:
+            self._got(rest, time)
             self._pass_on(False, rest)
+        if gate.divided:
+            self._record_words(Words(divided=True), time)
 
     def broken(self, client: bool) -> None:
         """One side has aborted: so is the other."""

@@ -34,7 +34,7 @@ def excluded(exchange: Exchange, line: bytes) -> bool:
     """Whether a line that begins with `+OK` cannot be the answer to the command."""
     verb, command = exchange.verb, exchange.command
     if verb == "":
-        return command is not None and not command.raw.strip()
+        return command is not None and not command.shown.strip()
     if verb == "STAT":
         return _SCAN.match(line) is None
     if verb not in SHAPED or exchange.entry.multiline:

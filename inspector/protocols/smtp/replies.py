@@ -110,4 +110,4 @@ def succeeds(exchange: Exchange) -> bool:
 
 def _empty(exchange: Exchange) -> bool:
     """Whether the command is a line without a word: it cannot succeed, and some servers pass over it without a reply."""
-    return exchange.command is not None and not exchange.command.raw.strip()
+    return exchange.command is not None and not exchange.command.shown.strip()
