@@ -519,10 +519,13 @@ class FlowGate:
         injected = (len(self._client.held), len(self._server.held) - len(self.reply))
         self._agreed = self._waits = False
         self._client.clear()
+        given = self._server.base
         self._server.clear()
-        session.server.go_on()
+        self._server.base = given
+        divided = self.divided
+        session.rejected()
         session.injected(injected)
-        return Words(injected=injected, divided=self.divided)
+        return Words(injected=injected, divided=divided)
 
     @property
     def waits(self) -> bool:

@@ -56,7 +56,8 @@ class Reader:
     """One direction of a flow."""
 
     __slots__ = ("_broken", "_came", "_content", "_ends", "_head", "_kept", "_left", "_long", "_padded", "_remainder", "_wanting",
-                 "buffer", "client", "divided", "held", "held_size", "hello_due", "offset", "paused", "posing", "said", "session", "step")
+                 "buffer", "client", "divided", "held", "held_size", "hello_due", "offset", "paused", "posing", "said", "session",
+                 "step")
     __deletable__ = ("session",)
     """For the compiled form: what `del` may take away."""
 

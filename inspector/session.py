@@ -56,8 +56,6 @@ ALERT: Final = 21
 """The type of a record with an alert (RFC 8446 §6)."""
 MAIL_ALPN: Final = frozenset({"smtp", "lmtp", "pop3", "imap", "managesieve"})
 """What a client of mail may ask for (RFC 7301); anything else is an attack across protocols, or a mistake."""
-_BEGINS: Final = re.compile(rb"[0-9]{1,3}|\+O?K?|-E?R?R?", re.IGNORECASE)
-"""What a reply may begin with, as long as it is not known that it is one."""
 HEADER_LINES: Final = 16
 """Lines of a header to which replies are awaited."""
 REPLIES_KEPT: Final = 1_000
@@ -149,11 +147,10 @@ class Veil:
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_approved", "_cut", "_early", "_found", "_veil", "authenticated", "chunked", "client", "doubtful", "echo",
-                 "evaded", "flow",
-                 "gate", "headed", "hidden", "instead", "joined", "lacking", "limits", "machine", "message", "number",
-                 "observer", "offers", "opening", "pending", "recorded", "seen", "server", "sink", "starttls", "taint",
-                 "time", "tls", "transaction", "unveiled", "user")
+    __slots__ = ("_approved", "_cut", "_early", "_found", "_veil", "_waits", "authenticated", "chunked", "client", "doubtful",
+                 "echo", "evaded", "flow", "gate", "headed", "hidden", "instead", "joined", "lacking", "limits", "machine",
+                 "message", "number", "observer", "offers", "opening", "pending", "recorded", "seen", "server", "sink",
+                 "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits, machine: Machine) -> None:
         self.flow, self.observer, self.limits, self.machine = flow, observer, limits, machine
@@ -196,6 +193,8 @@ class Session:
         self._found: dict[str, int] = {}
         """How often each deviation was found."""
         self._veil = Veil()
+        self._waits = b""
+        """The reply that waits for TLS."""
         self.lacking = False
         """Octets of the body in hand are missing."""
         self.joined = False
@@ -295,6 +294,10 @@ class Session:
 
     def begins(self, client: bool, line: bytes) -> bool:
         """Whether a line after a gap is a whole one, as far as it tells."""
+        return False
+
+    def may_reply(self, rest: bytes) -> bool:
+        """Whether a line of the server's may become a reply that begins so, and nobody knows yet."""
         return False
 
     def finish(self, time: int) -> None:
@@ -464,7 +467,7 @@ class Session:
         heard, begin, reader = [], 0, self.server
         for place in [*reader.spoken, len(line)]:
             after = line[place:]
-            if begin < place and (not after or _BEGINS.fullmatch(after) or self.begins(False, after)):
+            if begin < place and (not after or self.may_reply(after) or self.begins(False, after)):
                 half = line[begin:place]
                 heard.append(self.heard(half, len(half), reader.offset + begin, partial))
                 begin = place
@@ -796,6 +799,7 @@ class Session:
         self.number = pdu.number - 1
         self._uncover(pdu.offset)
         self.server.offset = pdu.offset
+        self._waits = pdu.raw
         self.server.stop()
         if pdu.origin is MAILSPY:
             self.server.said.pop()
@@ -805,8 +809,15 @@ class Session:
         """The client gets that reply now, which has been judged; `own`: mailspy's."""
         self.server.go_on()
         self._approved = True
-        self.server.say(reply, own)
+        # The first of its lines may have left before.
+        self.server.say(reply if own else self._waits, own)
         self._approved = False
+
+    def rejected(self) -> None:
+        """The client never gets it: as much of it as has left before is all of it."""
+        self.server.go_on()
+        if (left := self._given - self.server.offset) > 0:
+            self.server.say(self._waits[:left], False)
 
     def answered_tls(self, agreed: bool, odd: str = "") -> None:
         """The server has answered the command that begins TLS; `odd`: its status, where that is good and agrees to nothing."""
@@ -842,7 +853,7 @@ class Session:
             self.tls = False
             self.client.step = Reader.line
             return True
-        if not self.tls or self._given != self._veil.server or not self.begins(True, line):
+        if not self.tls or max(self._given, self.server.offset) != self._veil.server or not self.begins(True, line):
             return False
         self.unveiled = True
         self.client.step = self.server.step = Reader.line

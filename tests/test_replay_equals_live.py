@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from telling import FOLLOW, PASS, REFUSE, Plan, difference, planned
+from telling import FOLLOW, PASS, REFUSE, SERVE, Plan, difference, planned
 
 FLOWS = 40
 """Flows of one test."""
@@ -100,13 +100,17 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.st
         (True, b"Aut\n"), (False, b"334\nAUT"), (True, b"\n"), (False, b"250"), (False, b"\n")]),
     ("half a line before one of a TLS that judges do not see", "lmtp", (462705642, 20), [
         (True, b"STARTTLS\r\n"), (False, b"250 STARTTLS\r\n220 mx\r\nAUTH "), (True, b"MAIL FROM:<a@b>\r\n")]),
+    ("a line of the reply that would begin TLS has left", "lmtp", None, [
+        (False, b"220 mx\r\n"), (True, b"\rAUTH PLAIN\r\nSTARTTLS\r\n"), (False, b"250-mx\r\n"), (False, b"220 mx\r\n")]),
+    ("a client that goes on after the flow was ended", "lmtp", None, [
+        (False, b"220 mx\r\n."), (True, b"TOP 1 0\r\nSTARTTLS\r\n"), (False, b"220 mx\r\n"), (True, b"BDAT 5 LAST\r\n")]),
     ("BDAT in the place of a line, when what follows is here", "smtp", (247632743, 6), [
         (True, b"STARTTLS\r\n"), (False, b"250 STARTTLS\r\n"), (True, b".\r\nAGEAYg==\r\n"), (False, b"354 go\r\n")]),
 )}
 """Where a masked capture once told something else."""
 
 
-@pytest.mark.parametrize("policy", [PASS, FOLLOW, REFUSE], ids=["pass", "follow", "refuse"])
+@pytest.mark.parametrize("policy", [PASS, FOLLOW, REFUSE, SERVE], ids=["pass", "follow", "refuse", "serve"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_masked_capture_tells_what_live_told(name: str, policy, tmp_path: Path) -> None:
     """What is masked in a capture is masked in what is told, and nothing else is."""

@@ -202,6 +202,9 @@ class Pop3Session(Session):
             return not self._asking and grammar.command_line(line, len(line)).command is not grammar.UNKNOWN
         return line.startswith((b"+OK", b"-ERR", b"+ "))
 
+    def may_reply(self, rest: bytes) -> bool:
+        return b"+OK".startswith(rest) or b"-ERR".startswith(rest)
+
     # The server's lines
 
     def server_line(self, line: bytes, size: int) -> None:

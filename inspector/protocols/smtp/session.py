@@ -309,6 +309,9 @@ class SmtpSession(Session):
             return not self._asking and grammar.command_line(line, len(line)).command is not grammar.UNKNOWN
         return line[:3].isdigit() and line[3:4] in (b" ", b"-", b"\r", b"\n")
 
+    def may_reply(self, rest: bytes) -> bool:
+        return len(rest) <= 3 and rest.isdigit()
+
     def finish(self, time: int) -> None:
         super().finish(time)
         self._cut_lines()
