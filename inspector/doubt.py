@@ -16,6 +16,8 @@ from typing import Final
 _NOTHING: Final = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xff]*"
 """Octets that a server may pass over, with their top bit or without; not blanks, which no server is known to pass over, and which
 people write."""
+_BARE: Final = re.compile(rb"\.(?<=[\x00-\x08\x0a-\x1f\x7f-\x9f\xff]\.)[\x00-\x08\x0a-\x1f\x7f-\x9f\xff]")
+"""What each of those holds, and nearly no text: it begins with one octet, which `re` looks for fast."""
 _ALONE: Final = re.compile(rb"[\r\n]" + _NOTHING + rb"\." + _NOTHING + rb"[\r\n]")
 _OPEN: Final = re.compile(rb"[\r\n]" + _NOTHING + rb"(?:\." + _NOTHING + rb"\r?)?\Z")
 _END: Final = b"\r\n.\r\n"
@@ -34,7 +36,7 @@ class Ends:
     def seen(self, data: bytes, start: int, stop: int) -> bool:
         """Takes the octets between two indices; True when some server may have seen an end in them that is none."""
         octets = self._tail + data[start:stop]
-        at = 0
+        at = 0 if _BARE.search(octets) is not None else len(octets)
         while (match := _ALONE.search(octets, at)) is not None:
             first, last = match.span()
             around = octets[max(0, first - 1):last + 1]
@@ -57,8 +59,11 @@ _BREAKS: Final = b"\0\x0b\x0c\x1c\x1d\x1e\x85\x8a\x8d"
 """What ends a line to some, and is no end of one; CR and LF with their top bit, too."""
 _DOTS: Final = b".\xae"
 """A dot, and one with its top bit."""
-_DOT: Final = re.compile(rb"[.\xae](?<=[\r\n" + re.escape(_BLANKS) + rb"][.\xae])[" + re.escape(_BLANKS) + rb"]*(?:[\r\n]|(?<=["
-                         + re.escape(_BREAKS) + rb"]))")
+_ALONE_AMONG: Final = (rb"(?<=[\r\n" + re.escape(_BLANKS) + rb"][.\xae])[" + re.escape(_BLANKS) + rb"]*(?:[\r\n]|(?<=["
+                       + re.escape(_BREAKS) + rb"]))")
+_DOT: Final = re.compile(rb"[.\xae]" + _ALONE_AMONG)
+_PLAIN_DOT: Final = re.compile(rb"\." + _ALONE_AMONG)
+"""The same where no dot has its top bit: what begins with one octet is looked for fast."""
 
 
 class Padded:
@@ -74,7 +79,7 @@ class Padded:
         """Takes octets.  Gives where they go on behind such a dot and the end of its line; -1 when there is none."""
         octets = self._before + data
         at = 0
-        for match in _DOT.finditer(octets):
+        for match in (_DOT if b"\xae" in octets else _PLAIN_DOT).finditer(octets):
             if _begins(octets[at:match.start()]):
                 return match.end() - len(self._before)
             at = match.end()

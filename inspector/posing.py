@@ -61,8 +61,9 @@ def _named(octets: bytes) -> bool:
 def beginnings(words: Iterable[bytes]) -> re.Pattern[bytes]:
     """What finds one of these words, as a group, where a line of commands may begin with it, behind LF."""
     words = [ENVELOPE + rb"[A-Z]{0,4}" if word == ENVELOPE else word for word in words]
+    first = bytes(sorted({word[0] for word in words}))
     # One octet at its beginning is what `re` searches for fast.
-    return re.compile(rb"\n(?:[^A-Za-z\n]++|[A-Za-z]{1,3}(?![A-Za-z]))*+((?:" + rb"|".join(words)
+    return re.compile(rb"\n(?:[^A-Za-z\n]++|[A-Za-z]{1,3}+(?![A-Za-z]))*+(?=[" + first + rb"])((?:" + rb"|".join(words)
                       + rb")(?![A-Za-z0-9+/=]))", re.IGNORECASE)
 
 
@@ -107,7 +108,9 @@ class Posing:
 
     def _looked_at(self, octets: bytes) -> list[bytes]:
         """Of lines, with an end of a line before them."""
-        lines = [self._from(octets, match.start(1)) for match in self._words.finditer(octets.translate(_ENDS))]
+        bare = octets.count(b"\r") > octets.count(b"\r\n")
+        ended = octets.translate(_ENDS) if bare else octets
+        lines = [self._from(octets, match.start(1)) for match in self._words.finditer(ended)]
         at = begin = 1
         if not _named(octets):
             return lines
