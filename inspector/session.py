@@ -119,7 +119,7 @@ class Gate(Protocol):
 class Veil:
     """What TLS hides of a session, and what came before it."""
 
-    __slots__ = ("agreed", "client", "crossed", "edited", "exposed", "failed", "legs", "offered", "server", "unasked")
+    __slots__ = ("agreed", "client", "crossed", "edited", "exposed", "failed", "legs", "offered", "server", "unasked", "waiting")
 
     def __init__(self) -> None:
         self.client = -1
@@ -139,6 +139,8 @@ class Veil:
         """Which legs are in TLS, as the live proxy has told."""
         self.offered: frozenset[str] | None = None
         """What the server has said before TLS that it can do."""
+        self.waiting = b""
+        """The reply that waits for TLS."""
         self.crossed = False
         """It is told that somebody speaks another protocol."""
 
@@ -147,7 +149,7 @@ class Veil:
 class Session:
     """What is known of a flow at this point of its traffic.  Protocols derive from it."""
 
-    __slots__ = ("_approved", "_cut", "_early", "_found", "_veil", "_waits", "authenticated", "chunked", "client", "doubtful",
+    __slots__ = ("_approved", "_cut", "_early", "_found", "_veil", "authenticated", "chunked", "client", "doubtful",
                  "echo", "evaded", "flow", "gate", "headed", "hidden", "instead", "joined", "lacking", "limits", "machine",
                  "message", "number", "observer", "offers", "opening", "pending", "recorded", "seen", "server", "sink",
                  "starttls", "taint", "time", "tls", "transaction", "unveiled", "user")
@@ -193,8 +195,6 @@ class Session:
         self._found: dict[str, int] = {}
         """How often each deviation was found."""
         self._veil = Veil()
-        self._waits = b""
-        """The reply that waits for TLS."""
         self.lacking = False
         """Octets of the body in hand are missing."""
         self.joined = False
@@ -799,7 +799,7 @@ class Session:
         self.number = pdu.number - 1
         self._uncover(pdu.offset)
         self.server.offset = pdu.offset
-        self._waits = pdu.raw
+        self._veil.waiting = pdu.raw
         self.server.stop()
         if pdu.origin is MAILSPY:
             self.server.said.pop()
@@ -810,14 +810,14 @@ class Session:
         self.server.go_on()
         self._approved = True
         # The first of its lines may have left before.
-        self.server.say(reply if own else self._waits, own)
+        self.server.say(reply if own else self._veil.waiting, own)
         self._approved = False
 
     def rejected(self) -> None:
         """The client never gets it: as much of it as has left before is all of it."""
         self.server.go_on()
         if (left := self._given - self.server.offset) > 0:
-            self.server.say(self._waits[:left], False)
+            self.server.say(self._veil.waiting[:left], False)
 
     def answered_tls(self, agreed: bool, odd: str = "") -> None:
         """The server has answered the command that begins TLS; `odd`: its status, where that is good and agrees to nothing."""
