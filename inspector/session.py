@@ -588,8 +588,15 @@ class Session:
 
     def answered(self, exchange: Exchange, pdu: PDU) -> None:
         """Keeps a reply with its exchange, for whoever asks for exchanges."""
-        if self.observer.exchange_completed is not None:
-            exchange.replies = [*exchange.replies[:REPLIES_KEPT - 1], pdu]
+        if self.observer.exchange_completed is None:
+            return
+        replies = exchange.replies
+        if not isinstance(replies, list):
+            exchange.replies = [pdu]
+        elif len(replies) < REPLIES_KEPT:
+            replies.append(pdu)
+        else:
+            replies[-1] = pdu
 
     def completed(self, exchange: Exchange) -> None:
         """Tells that an exchange is over."""
