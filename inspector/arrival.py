@@ -147,7 +147,8 @@ class Arrival:
         """Whether what the server says now counts no more: after a secret of its client's it may be that, and is masked."""
         octets = self.client
         if octets and not self.deaf and not (self._opening and begun(octets)) and not self.greeting:
-            self.deaf = any(map(veil, lines_of(octets[:self._looked_at])))
+            said = octets[:self._looked_at]
+            self.deaf = any(map(veil, lines_of(said))) or masked_lines(said) != said
         return self.deaf
 
     def _unwrap(self, client: bool) -> None:

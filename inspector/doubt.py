@@ -53,7 +53,7 @@ class Ends:
         return False
 
 
-_BLANKS: Final = bytes([*range(10), 11, 12, *range(14, 33), *range(127, 160), 255])
+_BLANKS: Final = bytes([*range(10), 11, 12, *range(14, 33), *range(127, 161), 255])
 """What may stand about a dot alone: the octets of `_NOTHING`, and blanks."""
 _BREAKS: Final = b"\0\x0b\x0c\x1c\x1d\x1e\x85\x8a\x8d"
 """What ends a line to some, and is no end of one; CR and LF with their top bit, too."""

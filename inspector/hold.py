@@ -34,6 +34,7 @@ _LONGEST: Final = 64
 _ASKS: Final = re.compile(rb"[ \t]*AUTH[ \t]+[^ \t\r\n]", re.IGNORECASE)
 _HEADER: Final = 5
 """Octets before the content of a record of TLS: its type, a version, its length, 18,432 at most (RFC 5246 §6.2.3)."""
+_BEGINS_TLS: Final = (b"STARTTLS", b"STLS")
 LENGTH_AT: Final = 3
 """Where in it the length begins."""
 _RECORD: Final = re.compile(rb"(?:[\x14-\x18](?:\x03(?:[\x00-\x04](?:[\x00-\x48].?)?)?)?)?", re.DOTALL)
@@ -134,16 +135,17 @@ class Letters:
 class Hold:
     """What a reader holds since it was paused."""
 
-    __slots__ = ("_after", "_header", "_left", "_letters", "_line", "_secret", "begin", "mode", "size")
+    __slots__ = ("_after", "_header", "_left", "_letters", "_line", "_records", "_secret", "begin", "mode", "size")
 
-    def __init__(self, begin: int, mode: int, after: Callable[[bytes], int], secret: int = 0) -> None:
+    def __init__(self, begin: int, mode: int, after: Callable[[bytes], int], secret: int = 0, records: bool = True) -> None:
         """`begin`: where in the stream it begins; `after`: what comes after a line; `secret`: so many octets are secret as AUTH
-        waited for its answer when they came, and with them the rest of their last line."""
+        waited for its answer when they came, and with them the rest of their last line; `records`: TLS may begin."""
         self.begin = begin
         self.size = 0
         self.mode = mode
         self._after = after
         self._secret = secret
+        self._records = records
         self._left = 0
         """Octets of a record, or of a content whose size is known."""
         self._line = b""
@@ -183,7 +185,7 @@ class Hold:
         """A line, or a piece of one, or the header of a record of TLS.  Gives its octets."""
         self.mode = LINES
         before = self._line
-        if len(before) <= _HEADER and (size := _record(self._header, before, data, at)) > 0:
+        if self._records and len(before) <= _HEADER and (size := _record(self._header, before, data, at)) > 0:
             return self._begun(data[at:at + size], pieces)
         end = data.find(b"\n", at) + 1 or len(data)
         if len(before) >= LOOKED_AT:
@@ -196,6 +198,7 @@ class Hold:
         self._line = line
         if data[end - 1] == 10:
             self._line = b""
+            self._records = self._records or line.strip().upper() in _BEGINS_TLS
             self.mode = self._after(line)
             self._left, self._letters = max(0, self.mode), Letters()
         return end - at

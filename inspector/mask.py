@@ -176,7 +176,8 @@ class Mask:
         begin = reader.position - reader.held_size
         hold = self._hold
         if hold is None or hold.begin != begin or reader.held_size - hold.size > len(shown):
-            hold = self._hold = Hold(begin, session.holds(), session.comes_after, max(0, session.taint - begin))
+            hold = self._hold = Hold(begin, session.holds(), session.comes_after, max(0, session.taint - begin),
+                                     session.asks_for_tls)
         new = reader.held_size - hold.size
         if new <= len(shown):
             return shown[:len(shown) - new] + hold.feed(shown[len(shown) - new:])

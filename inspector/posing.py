@@ -25,8 +25,10 @@ ENVELOPE: Final = b"RCPT"
 _ODD: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]")
 _RUNS: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xff]{2,}")
 _END: Final = re.compile(rb"[\r\n]|\Z")
-_PASSED_OVER: Final = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xff]*"
-_CONTROLS: Final = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xff]*"
+_PASSED_OVER: Final = rb"[\x00-\x08\x0b-\x1f\x7f-\xff]*"
+_CONTROLS: Final = rb"[\x00-\x08\x0b-\x1f\x7f-\x9f\xff]*"
+_BREAK: Final = re.compile(rb"[\0\x0b-\x0d\x1c-\x1e\x85\x8a\x8d]")
+"""What ends a line to some server."""
 
 
 def _recipient(bits: tuple[int, ...], passed: bytes) -> bytes:
@@ -38,9 +40,12 @@ def _recipient(bits: tuple[int, ...], passed: bytes) -> bytes:
         return b"[" + re.escape(bytes(sorted({octet | bit for octet in octets for bit in bits}))) + b"]" + passed
 
     letters = bytes([*range(65, 91), *range(97, 123)])
-    return (b"".join(one_of(bytes([letter, letter | 32])) for letter in ENVELOPE) + rb"(?:" + one_of(letters) + rb"){0,4}?(?:"
-            + one_of(b" :<") + rb"|\t)+(?:" + one_of(b"Tt") + one_of(b"Oo") + rb"(?:" + one_of(b" :<") + rb"|\t)+)?(?:"
-            + one_of(letters + b"0123456789._-+\"\\%!,()") + rb"){1,64}?" + one_of(b"@") + one_of(letters + b"0123456789[("))
+    named = letters + b"0123456789._-+\"\\%!,()<>"
+    to, blanks = one_of(b"Tt") + one_of(b"Oo"), rb"(?:" + one_of(b" :<") + rb"|\t)"
+    bare = rb"(?:" + to + blanks + rb"+)?(?:" + one_of(named) + rb"){1,64}?"
+    whole = to + rb"(?:" + one_of(b" ") + rb"|\t)*" + one_of(b":") + rb"(?:" + one_of(named + b" :") + rb"|\t){1,64}?"
+    return (b"".join(one_of(bytes([letter, letter | 32])) for letter in ENVELOPE) + rb"(?:" + one_of(letters) + rb"){0,4}?"
+            + blanks + rb"+(?:" + bare + rb"|" + whole + rb")" + one_of(b"@") + one_of(letters + b"0123456789[("))
 
 
 _EVERYWHERE: Final = re.compile(_recipient((0,), _PASSED_OVER) + b"|" + _recipient((0, 128), _CONTROLS))
@@ -48,8 +53,8 @@ _ENDS: Final = bytes(octet if octet != 13 else 10 for octet in range(256))
 """For `bytes.translate`, where lines end to somebody."""
 _CAPITALS: Final = bytes(range(256)).upper()
 _FOLDS: Final = (
-    (_CAPITALS, bytes([*range(9), 11, 12, *range(14, 32), *range(127, 256)])),
-    (_CAPITALS[:128] * 2, bytes([*range(9), 11, 12, *range(14, 32), *range(127, 160), 255])))
+    (_CAPITALS, bytes([*range(9), *range(11, 32), *range(127, 256)])),
+    (_CAPITALS[:128] * 2, bytes([*range(9), *range(11, 32), *range(127, 160), 255])))
 """For `bytes.translate`, what servers make of octets, and which they pass over: the two readings of `_EVERYWHERE`."""
 
 
@@ -87,12 +92,16 @@ class Posing:
 
     def seen(self, data: bytes) -> list[bytes]:
         """Takes octets.  Gives the lines whose ends are among them and that may be commands, from the word on, with CRLF."""
-        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        if not end:
-            return self._longer(data)
-        lines = self._looked_at(b"".join((b"\n", self._tail, data[:end])))
-        self._long, self._tail = False, bytearray()
-        return lines + self._longer(data[end:])
+        end = data.rfind(b"\n") + 1
+        lines: list[bytes] = []
+        if end:
+            lines = self._looked_at(b"".join((b"\n", self._tail, data[:end])))
+            self._long, self._tail = False, bytearray()
+        rest = data[end:]
+        if _BREAK.search(rest) is not None:
+            # To some server this much is a line.
+            lines += self._looked_at(b"".join((b"\n", self._tail, rest)))
+        return lines + self._longer(rest)
 
     def joined(self, line: bytes) -> list[bytes]:
         """The same of a line behind them, which is not kept."""
@@ -119,7 +128,7 @@ class Posing:
             begin = max(begin, octets.rfind(b"\n", at, place) + 1, octets.rfind(b"\r", at, place) + 1)
             at = match.end()
             line = self._from(octets, place)
-            odd = _ODD.search(octets, begin, place + len(line) - 2) is not None
+            odd = _ODD.search(octets, begin, max(at, place + len(line) - 2)) is not None or b"\r" in octets[place:at]
             if odd or place - begin >= SHORTEST or (self._long and begin == 1):
                 at = max(at, place + len(line) - 2)
                 lines.append(line)

@@ -314,6 +314,11 @@ class Session:
         self.sink = self.message = self.gate = None
 
     @property
+    def asks_for_tls(self) -> bool:
+        """Whether the command that TLS begins after waits for its reply."""
+        return self.starttls is not None and any(exchange.verb == self.starttls.verb for exchange in self.pending)
+
+    @property
     def unfinished(self) -> bool:
         """Whether an end now would cut something short: a message, a line, an exchange."""
         return self.message is not None or bool(self.client.buffer or self.client.held or self.server.buffer or self._due())

@@ -96,7 +96,7 @@ class Dialogue:
 
 def forbidden(address: bytes) -> bool:
     """Whether an address leads to the victim: not where a change of the dialogue's has made it one below the domain that may."""
-    return b"@victim" in address.lower() and re.fullmatch(rb"[^@]*@[\w.-]*\.cnam\.fr\.?", address, re.IGNORECASE) is None
+    return b"@victim" in address.lower() and re.fullmatch(rb"[^@]*@+[\w.-]*\.cnam\.fr\.?", address, re.IGNORECASE) is None
 
 
 def count(told: Counter[str], dialogue: Dialogue) -> bool:

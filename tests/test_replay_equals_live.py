@@ -104,6 +104,11 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.st
         (False, b"220 mx\r\n"), (True, b"\rAUTH PLAIN\r\nSTARTTLS\r\n"), (False, b"250-mx\r\n"), (False, b"220 mx\r\n")]),
     ("a client that goes on after the flow was ended", "lmtp", None, [
         (False, b"220 mx\r\n."), (True, b"TOP 1 0\r\nSTARTTLS\r\n"), (False, b"220 mx\r\n"), (True, b"BDAT 5 LAST\r\n")]),
+    ("AUTH twice before anybody knows the protocol", "", None, [
+        (True, b"AUTH PLAIN\r\nAUTH PLAIN\r\n"), (False, b"235 in\r\n")]),
+    ("few may wait, and what seems to be TLS is in a line", "pop3", None, [
+        (True, b"\n\n\n LIST\r\nLHLO c\r\n\x16\x03\x01\x00\x05\x01elloAUTH LOGIN bmF0\r\nH"), (False, b"+OK\r\n+OK\r\n")]),
+    ("half a line that is nearly a cancellation", "smtp", None, [(True, b"AUTH\n* "), (False, b"334 \r\n")]),
     ("BDAT in the place of a line, when what follows is here", "smtp", (247632743, 6), [
         (True, b"STARTTLS\r\n"), (False, b"250 STARTTLS\r\n"), (True, b".\r\nAGEAYg==\r\n"), (False, b"354 go\r\n")]),
 )}

@@ -428,12 +428,17 @@ WORDS = [b"RCPT", b"R", b"CPT TO:<x@y>", b"\r", b"\n", b" ", b"ab", b"\0", b"\xd
 def test_commands_in_a_message_are_found_in_every_cutting(octets: list[bytes], seed: int) -> None:
     data = b"".join(octets) + b"\n"
 
-    def found(cut: str) -> tuple[list[bytes], bool]:
+    def found(cut: str) -> tuple[set[bytes], bool]:
         posing = Posing(caution.COMMANDS)
         lines = [line for piece in pieces(data, cut, random.Random(seed)) for line in posing.seen(piece)]
-        return sorted(lines), posing.disguised
+        return set(lines), posing.disguised
 
-    assert found("whole") == found("octets") == found("random")
+    whole, disguised = found("whole")
+    for cut in ("octets", "random"):
+        # Where a break comes last, what stands before it is a line to some server.
+        lines, odd = found(cut)
+        assert whole <= lines
+        assert odd == disguised
 
 
 @settings(max_examples=400, deadline=None)

@@ -422,7 +422,7 @@ class Pop3Session(Session):
 
     def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
         if self.secretive:
-            return None if rest.strip() == b"*" else (0, line_end(rest))
+            return None if rest.rstrip(b"\r\n") == b"*" else (0, line_end(rest))
         return secret_span(rest)
 
     def unread_secret(self, lines: bytes) -> tuple[int, int] | None:

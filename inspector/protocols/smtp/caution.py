@@ -22,6 +22,7 @@ NO_CHUNKS: Final = b"502 5.5.1 mailspy: the server has not offered CHUNKING\r\n"
 NO_RECIPIENTS: Final = b"503 5.5.1 mailspy: BDAT without a recipient that the server has accepted\r\n"
 BAD_CHUNK: Final = b"501 5.5.4 mailspy: BDAT and how many octets, then LAST or nothing\r\n"
 DOUBTFUL_END: Final = b"554 5.6.0 mailspy: a dot alone between ends of lines that are not both CRLF could end the message\r\n"
+CHUNK_READ: Final = b"554 5.5.0 mailspy: the server seems to have read a chunk that it has refused as commands\r\n"
 POSING: Final = b"554 5.6.0 mailspy: a line of the message that a server could take for a command, and that is not allowed\r\n"
 CLOSING: Final = b"421 4.7.0 mailspy: %s\r\n"
 

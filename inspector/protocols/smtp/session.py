@@ -48,8 +48,8 @@ _MOVING: Final = moving(phases.PHASES) | moving(phases.LMTP_PHASES)
 class SmtpSession(Session):
     """What is known of an SMTP flow."""
 
-    __slots__ = ("_asking", "_code", "_counted", "_cut_reply", "_failed", "_last", "_lines", "_listing", "_mail", "_mechanism",
-                 "_odd", "_odd_at", "_odd_refused", "_opened", "_reply_size", "lmtp", "transactions")
+    __slots__ = ("_asking", "_code", "_counted", "_cut_reply", "_distrusted", "_failed", "_last", "_lines", "_listing", "_mail",
+                 "_mechanism", "_odd", "_odd_at", "_odd_refused", "_opened", "_reply_size", "lmtp", "transactions")
 
     def __init__(self, flow: Flow, observer: Observer, limits: Limits) -> None:
         self.lmtp = flow.protocol == "lmtp"
@@ -69,7 +69,8 @@ class SmtpSession(Session):
         """What the server has said to EHLO last."""
         self._failed: Transaction | None = None
         """The last transaction of which the server has refused a chunk."""
-        self._opened = False
+        self._opened = self._distrusted = False
+        # `_distrusted`: the server has refused a chunk, and may have read it as commands.
         """Where somebody judges: in a chunk that the server has not taken yet stands a line that would open something."""
         self._lines: list[bytes] = []
         """The lines so far of a reply of several."""
@@ -406,6 +407,7 @@ class SmtpSession(Session):
             self.anomalies(list(reading.found), pdu)
         if odd is not None:
             self.anomaly(odd[0], odd[1], pdu)
+            self._distrust()
         if outcome is OK and verb in _GREETING:
             self._listing = raw if verb in _LISTING else b""
             if verb in _LISTING:
@@ -503,6 +505,13 @@ class SmtpSession(Session):
         expected = reading.status == "421" or self.joined or self.answered_in_clear()
         unasked = [] if expected else [("reply_without_command", "no command waits for it")]
         self.anomalies([*reading.found, *unasked], pdu)
+        if unasked:
+            self._distrust()
+
+    def _distrust(self) -> None:
+        """A reply comes that nothing asks for: if it answers a line of a refused chunk, none after it is what it seems to be."""
+        if self._distrusted and self.judged and self.gate is not None:
+            self.gate.refuse(caution.CHUNK_READ)
 
     def _last_reply(self, exchange: Exchange) -> bool:
         """Counts a final reply; True when no more are due (RFC 2033 §4.2)."""
@@ -571,6 +580,7 @@ class SmtpSession(Session):
         still to come for commands."""
         self._failed = exchange.transaction
         own = self.server.says(self.server.offset - 1, self.server.offset)
+        self._distrusted = self._distrusted or not own
         if (self.client.step is Reader.octets or self._opened) and not own:
             self.judge_unread()
 
@@ -691,7 +701,7 @@ class SmtpSession(Session):
 
     def partial_secret(self, rest: bytes) -> tuple[int, int] | None:
         if self.secretive:
-            return None if rest.strip() == b"*" else (0, line_end(rest))
+            return None if rest.rstrip(b"\r\n") == b"*" else (0, line_end(rest))
         return secret_span(rest)
 
     def unread_secret(self, lines: bytes) -> tuple[int, int] | None:
