@@ -57,10 +57,12 @@ _BLANKS: Final = bytes([*range(10), 11, 12, *range(14, 33), *range(127, 161), 25
 """What may stand about a dot alone: the octets of `_NOTHING`, and blanks."""
 _BREAKS: Final = b"\0\x0b\x0c\x1c\x1d\x1e\x85\x8a\x8d"
 """What ends a line to some, and is no end of one; CR and LF with their top bit, too."""
+_ANY_BREAKS: Final = _BREAKS + b"\x80\x8b\x8c\x9c\x9d\x9e"
+"""The same, all of them with their top bit: not behind a dot that ends its line, as letters in UTF-8 end so."""
 _DOTS: Final = b".\xae"
 """A dot, and one with its top bit."""
 _ALONE_AMONG: Final = (rb"(?<=[\r\n" + re.escape(_BLANKS) + rb"][.\xae])[" + re.escape(_BLANKS) + rb"]*(?:[\r\n]|(?<=["
-                       + re.escape(_BREAKS) + rb"]))")
+                       + re.escape(_ANY_BREAKS) + rb"]))")
 _DOT: Final = re.compile(rb"[.\xae]" + _ALONE_AMONG)
 _PLAIN_DOT: Final = re.compile(rb"\." + _ALONE_AMONG)
 """The same where no dot has its top bit: what begins with one octet is looked for fast."""
@@ -73,24 +75,29 @@ class Padded:
 
     def __init__(self) -> None:
         self._before = b"\n"
-        """What stands for all that has come: the beginning of a line, the same with a dot, or anything else."""
+        """What stands for all that has come: the beginning of a line, perhaps behind a break of any kind, or anything else; and a
+        dot."""
 
     def seen(self, data: bytes) -> int:
         """Takes octets.  Gives where they go on behind such a dot and the end of its line; -1 when there is none."""
         octets = self._before + data
         at = 0
         for match in (_DOT if b"\xae" in octets else _PLAIN_DOT).finditer(octets):
-            if _begins(octets[at:match.start()]):
+            breaks = _ANY_BREAKS if any(octet in _ANY_BREAKS for octet in match[0]) else _BREAKS
+            before = b"x" + octets[at:match.start()] if at else octets[:match.start()]
+            if _begins(before, breaks):
                 return match.end() - len(self._before)
-            at = match.end()
-        rest = octets[at:] if at < len(octets) else octets[at - 1:]
+            at = match.start() + 1
+        # Behind a dot that is none of those, what stands about it counts.
+        rest = b"x" + octets[at:] if at else octets
         kept = rest.rstrip(_BLANKS)
-        dotted = bool(kept) and kept[-1] in _DOTS and _begins(kept[:-1])
-        self._before = b"\n." if dotted else b"\n" if _begins(rest) else b"x"
+        dotted = bool(kept) and kept[-1] in _DOTS and _begins(kept[:-1], _ANY_BREAKS)
+        begun, dot = (kept[:-1], b".") if dotted else (rest, b"")
+        self._before = (b"\n" if _begins(begun) else b"x\x80" if _begins(begun, _ANY_BREAKS) else b"x") + dot
         return -1
 
 
-def _begins(octets: bytes) -> bool:
-    """Whether a line has begun and nothing is in it but what may stand about a dot."""
+def _begins(octets: bytes, breaks: bytes = _BREAKS) -> bool:
+    """Whether a line has begun, perhaps behind one of the breaks, and nothing is in it but what may stand about a dot."""
     kept = octets.rstrip(_BLANKS)
-    return not kept or kept[-1:] in (b"\r", b"\n") or any(octet in _BREAKS for octet in octets[len(kept):])
+    return not kept or kept[-1:] in (b"\r", b"\n") or any(octet in breaks for octet in octets[len(kept):])

@@ -33,6 +33,8 @@ ONCE: dict[str, tuple[int, ...]] = {
     "a line of a chunk that ends where few see it, before the rest is there": (32_073,),
     "a bare CR in the middle of a word": (70_348,),
     "a dot among blanks with their top bit": (94_930,),
+    "a dot among NULs with their top bit": (238_254,),
+    "a SASL response that is none, and that is cut": (200_683,),
 }
 """Dialogues in which a forbidden recipient has arrived."""
 

@@ -127,6 +127,8 @@ def of_posing(line: bytes) -> Posing:
 
 def of_response(line: bytes, size: int) -> Caution:
     """Of a line in a SASL exchange: what is no base64 could be a command to a server that waits for none."""
-    if why := readings.several(line, size, grammar.SASL_LINE, False):
+    encoded = _BASE64.fullmatch(line) is not None
+    # A piece of it is base64, too, where a server cuts it.
+    if why := readings.several(line, size, grammar.SASL_LINE if encoded else readings.LONGEST, False):
         return Caution(CLOSING % why.encode())
-    return PASSES if _BASE64.fullmatch(line) is not None else Caution(b"", (line,))
+    return PASSES if encoded else Caution(b"", (line,))
