@@ -589,7 +589,8 @@ class Inspector:
             return
         if self.session is None and words.instead and not (findings or secured or words.said or words.closing):
             # What the client has said, which comes next, tells what the flow is.
-            self._early_words = words
+            early = (*self._early_words.instead, *words.instead)
+            self._early_words = words._replace(instead=early[:self._pipeline.limits.unanswered])
             return
         if words.heard is not None and self._arrival is not None:
             self._arrival.hear(words.heard)

@@ -912,6 +912,7 @@ class Session:
     def withdraw(self, left: int) -> None:
         """What the server has sent past that offset and the client did not get crosses no more."""
         self.server.withdraw(left)
+        self._uncover(left)
 
     def close_server(self) -> None:
         """The client gets no more of the server's words: at most mailspy's own come now."""

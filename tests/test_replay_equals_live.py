@@ -109,6 +109,10 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.st
     ("few may wait, and what seems to be TLS is in a line", "pop3", None, [
         (True, b"\n\n\n LIST\r\nLHLO c\r\n\x16\x03\x01\x00\x05\x01elloAUTH LOGIN bmF0\r\nH"), (False, b"+OK\r\n+OK\r\n")]),
     ("half a line that is nearly a cancellation", "smtp", None, [(True, b"AUTH\n* "), (False, b"334 \r\n")]),
+    ("two lines in the place of the first", "smtp", (653471593, 6), [(True, b"LIST 1\r\nNOOP\r\n")]),
+    ("what was covered of a reply that never left", "lmtp", (730797907, 6), [
+        (True, b"BDAT 5\r\n"), (False, b"."), (True, b"MAIL FROM:<a@b> SIZE=9 BODY=8BITMIME\r\n"),
+        (False, b"250-mx\r\n250-SIZE\r\n")]),
     ("BDAT in the place of a line, when what follows is here", "smtp", (247632743, 6), [
         (True, b"STARTTLS\r\n"), (False, b"250 STARTTLS\r\n"), (True, b".\r\nAGEAYg==\r\n"), (False, b"354 go\r\n")]),
 )}

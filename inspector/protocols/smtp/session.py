@@ -358,6 +358,7 @@ class SmtpSession(Session):
         if self._lines and self.server.offset > left:
             self.server.offset -= self._reply_size
             self._lines = []
+            self._uncover(self.server.offset)
 
     def close_server(self) -> None:
         super().close_server()
