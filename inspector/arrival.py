@@ -15,6 +15,7 @@ from typing import Final
 
 from inspector.harmless import lines_of, veil
 from inspector.hold import Hold, masked_lines, unread_lines
+from inspector.reader import RECORD_HEADER, begins_tls
 from inspector.recognition import (
     LOOKED_AT,
     NOT_MAIL,
@@ -181,6 +182,11 @@ class Arrival:
         if not (self._opening and begun(self.client)):
             return None
         return b" ".join([self.client[first:last] for first, last in secrets(self.client)])
+
+    @property
+    def in_tls(self) -> bool:
+        """Whether the client begins with a handshake of TLS, in which no words are said."""
+        return bool(self.client) and begins_tls(self.client[:RECORD_HEADER + 1]) is True
 
     @property
     def over(self) -> bool:

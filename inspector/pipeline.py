@@ -697,8 +697,11 @@ class Inspector:
         """The client's segment just fed, with its secrets masked at equal length."""
         session, arrival = self.session, self._arrival
         if session is None or (arrival is not None and arrival.waiting):
-            self._mask.said_early(data, arrival.header_secrets if arrival is not None else None)
-            return arrival.masked(len(data)) if arrival is not None else data
+            shown = arrival.masked(len(data)) if arrival is not None else data
+            secrets = arrival.header_secrets if arrival is not None else None
+            if shown != data or arrival is None or not arrival.in_tls:
+                self._mask.said_early(data, secrets)
+            return shown
         reader = session.client
         if (session.hidden or reader.buffer or reader.held_size or session.chunked or reader.step is Reader.long_line
                 or reader.step is Reader.opaque):
