@@ -53,8 +53,10 @@ def test_a_masked_line_reads_as_the_line(line: bytes) -> None:
 
 @given(st.lists(st.sampled_from([*(word.decode() for word in ARGUMENTS), "a", "Z", "7", "-", ":", "!"]), min_size=1, max_size=4))
 def test_how_much_of_a_word_that_is_no_command_a_capture_may_have(parts: list[str]) -> None:
-    """The beginning of a word that commands are known by, and of that nothing is told; behind a word that needs no blank stands its
-    argument."""
+    """The beginning of a word that commands are known by, and of that nothing is told.
+
+    Behind a word that needs no blank stands its argument.
+    """
     word = "".join(parts).encode()
     found = veil(word + b"\r\n")
     if found is not None and word.upper() not in ARGUMENTS and not word.upper().startswith((b"USER", b"RETR", b"DELE")):
