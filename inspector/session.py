@@ -761,8 +761,11 @@ class Session:
 
     @property
     def _given(self) -> int:
-        """Up to where the client has got what the server has said."""
-        return self.server.position if self.gate is None else self.gate.given
+        """Up to where the client has got what the server has said, as far as that was read.
+
+        What came before it was known what the flow is may have left long ago.
+        """
+        return self.server.position if self.gate is None else min(self.server.position, self.gate.given)
 
     @property
     def downwards(self) -> bool:
@@ -828,7 +831,7 @@ class Session:
     def rejected(self) -> None:
         """The client never gets it: as much of it as has left before is all of it."""
         self.server.go_on()
-        if (left := self._given - self.server.offset) > 0:
+        if self.gate is not None and (left := self.gate.given - self.server.offset) > 0:
             self.server.say(self._veil.waiting[:left], False)
 
     def answered_tls(self, agreed: bool, odd: str = "") -> None:

@@ -113,6 +113,9 @@ KINDS: dict[str, Plan] = {name: Plan(protocol, steps, judge, PASS, small=name.st
     ("what was covered of a reply that never left", "lmtp", (730797907, 6), [
         (True, b"BDAT 5\r\n"), (False, b"."), (True, b"MAIL FROM:<a@b> SIZE=9 BODY=8BITMIME\r\n"),
         (False, b"250-mx\r\n250-SIZE\r\n")]),
+    ("a line that began before the secret, and before anybody knew the protocol", "", None, [
+        (True, b"2"), (False, b"!\x11\x00\x0c\x19"), (True, b"MAIL FROM:<a@b>\r\n"), (False, b"MAIL FROM:<a@b>\r\n"),
+        (True, b"MAIL FROM:<a@b>\r\n")]),
     ("BDAT in the place of a line, when what follows is here", "smtp", (247632743, 6), [
         (True, b"STARTTLS\r\n"), (False, b"250 STARTTLS\r\n"), (True, b".\r\nAGEAYg==\r\n"), (False, b"354 go\r\n")]),
 )}
