@@ -57,12 +57,12 @@ _BLANKS: Final = bytes([*range(10), 11, 12, *range(14, 33), *range(127, 161), 25
 """What may stand about a dot alone: the octets of `_NOTHING`, and blanks."""
 _BREAKS: Final = b"\0\x0b\x0c\x1c\x1d\x1e\x85\x8a\x8d"
 """What ends a line to some, and is no end of one; CR and LF with their top bit, too."""
-_ANY_BREAKS: Final = _BREAKS + b"\x80\x8b\x8c\x9c\x9d\x9e"
-"""The same, all of them with their top bit: not behind a dot that ends its line, as letters in UTF-8 end so."""
+ANY_BREAKS: Final = _BREAKS + b"\x80\x8b\x8c\x9c\x9d\x9e"
+"""The same, all of them also with their top bit: not behind a dot that ends its line, as letters in UTF-8 end so."""
 _DOTS: Final = b".\xae"
 """A dot, and one with its top bit."""
 _ALONE_AMONG: Final = (rb"(?<=[\r\n" + re.escape(_BLANKS) + rb"][.\xae])[" + re.escape(_BLANKS) + rb"]*(?:[\r\n]|(?<=["
-                       + re.escape(_ANY_BREAKS) + rb"]))")
+                       + re.escape(ANY_BREAKS) + rb"]))")
 _DOT: Final = re.compile(rb"[.\xae]" + _ALONE_AMONG)
 _PLAIN_DOT: Final = re.compile(rb"\." + _ALONE_AMONG)
 """The same where no dot has its top bit: what begins with one octet is looked for fast."""
@@ -83,7 +83,7 @@ class Padded:
         octets = self._before + data
         at = 0
         for match in (_DOT if b"\xae" in octets else _PLAIN_DOT).finditer(octets):
-            breaks = _ANY_BREAKS if any(octet in _ANY_BREAKS for octet in match[0]) else _BREAKS
+            breaks = ANY_BREAKS if any(octet in ANY_BREAKS for octet in match[0]) else _BREAKS
             before = b"x" + octets[at:match.start()] if at else octets[:match.start()]
             if _begins(before, breaks):
                 return match.end() - len(self._before)
@@ -91,9 +91,9 @@ class Padded:
         # Behind a dot that is none of those, what stands about it counts.
         rest = b"x" + octets[at:] if at else octets
         kept = rest.rstrip(_BLANKS)
-        dotted = bool(kept) and kept[-1] in _DOTS and _begins(kept[:-1], _ANY_BREAKS)
+        dotted = bool(kept) and kept[-1] in _DOTS and _begins(kept[:-1], ANY_BREAKS)
         begun, dot = (kept[:-1], b".") if dotted else (rest, b"")
-        self._before = (b"\n" if _begins(begun) else b"x\x80" if _begins(begun, _ANY_BREAKS) else b"x") + dot
+        self._before = (b"\n" if _begins(begun) else b"x\x80" if _begins(begun, ANY_BREAKS) else b"x") + dot
         return -1
 
 

@@ -519,9 +519,8 @@ class FlowGate:
         injected = (len(self._client.held), len(self._server.held) - len(self.reply))
         self._agreed = self._waits = False
         self._client.clear()
-        given = self._server.base
-        self._server.clear()
-        self._server.base = given
+        # None of it is given.
+        self._server.held.clear()
         divided = self.divided
         session.rejected()
         session.injected(injected)

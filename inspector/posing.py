@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from inspector.doubt import ANY_BREAKS
 from inspector.readings import SHORTEST
 
 LONGEST: Final = 8_192
@@ -27,7 +28,7 @@ _RUNS: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xff]{2,}")
 _END: Final = re.compile(rb"[\r\n]|\Z")
 _PASSED_OVER: Final = rb"[\x00-\x08\x0b-\x1f\x7f-\xff]*"
 _CONTROLS: Final = rb"[\x00-\x08\x0b-\x1f\x7f-\x9f\xff]*"
-_BREAK: Final = re.compile(rb"[\0\x0b-\x0d\x1c-\x1e\x85\x8a\x8d]")
+_BREAK: Final = re.compile(rb"[\r" + re.escape(ANY_BREAKS) + rb"]")
 """What ends a line to some server."""
 
 

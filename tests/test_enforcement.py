@@ -27,25 +27,6 @@ def test_no_forbidden_recipient_arrives() -> None:
     assert told["letters"] > MANY / 4
 
 
-ONCE: dict[str, tuple[int, ...]] = {
-    "a comment in a recipient that control octets hide": (8_025,),
-    "a refused chunk of which each line is answered": (24_530, 75_942),
-    "a line of a chunk that ends where few see it, before the rest is there": (32_073,),
-    "a bare CR in the middle of a word": (70_348,),
-    "a dot among blanks with their top bit": (94_930,),
-    "a dot among NULs with their top bit": (238_254,),
-    "a SASL response that is none, and that is cut": (200_683,),
-}
-"""Dialogues in which a forbidden recipient has arrived."""
-
-
-@pytest.mark.parametrize("how", ONCE)
-def test_what_got_round_it_once_does_no_more(how: str) -> None:
-    """By its number."""
-    for seed in ONCE[how]:
-        assert count(Counter(), attacked(pipeline(), seed)), seed
-
-
 @pytest.mark.parametrize("style", [STRICT, Style(smtputf8=True, dsn=True, auth="fail", starttls="454"),
                                    Style(lf=False, blank=True)])
 def test_ordinary_dialogues_are_as_without_mailspy(style: Style) -> None:

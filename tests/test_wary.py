@@ -273,7 +273,7 @@ HIDDEN = [
     b"text\nRCPT TO:<x@y>\n",
     b"> re: RCPT TO:<x@y>\r\n", b"RCPTX TO:<x@y>\r\n", b"RCPTTO:<x@y>\r\n", b"R\0C\0P\0T\0 TO:<x@y>\r\n", b"RCPT\x01TO:<x@y>\r\n",
     b"\xd2\xc3\xd0\xd4\xa0\xd4\xcf\xba\xbc\xf8\xc0\xf9\xbe\x8d\x8a\n", b"\xef\xbb\xbfRCPT TO:<x@y>\r\n",
-    b"caf\xc3\xa9\x85RCPT TO:<x@y>\r\n",
+    b"caf\xc3\xa9\x85RCPT TO:<x@y>\r\n", b"R\x17C\x17P\x17T\x17 TO:(x)<x@y>\r\n", b"RC\r\0PT TO:<x@y>\r\n",
     b"x" * 600 + b"RCPT TO:<x@y>\r\n", b"x" * 9_000 + b" RCPT TO:<x@y>\r\n", b"R" + b"\0" * 9_000 + b"CPT TO:<x@y>\r\n"]
 
 
@@ -297,6 +297,36 @@ def test_a_chunk_is_judged_as_a_server_reads_it_that_refuses_it(chunk: bytes) ->
     no = {b"RCPT TO:<x@y>\r\n": Answer(b"550 no\r\n"), b"rcpt to:x@y\r\n": Answer(b"550 no\r\n")}
     for to_client in unseen(chunk, [*REFUSING, (C2S, b"BDAT %d LAST\r\n" % len(chunk) + chunk), (S2C, b"500 what\r\n")], no):
         assert to_client.endswith(caution.POSING)
+
+
+@pytest.mark.parametrize("cut", [600, 2_000])
+def test_a_response_that_is_no_base64_and_that_a_server_would_cut(cut: int) -> None:
+    """What stands behind the cut is a command to it."""
+    response = b"\t" * cut + b"RCPT TO:<x@y>\r\n"
+    unseen(b"RCPT TO:<x@y>", [*PLAIN, (C2S, b"AUTH PLAIN\r\n"), (S2C, b"334 \r\n"), (C2S, response)])
+    passes = b"A" * cut + b"\r\n"
+    assert crossed([*PLAIN, (C2S, b"AUTH PLAIN\r\n"), (S2C, b"334 \r\n"), (C2S, passes)])[0].endswith(passes)
+
+
+@pytest.mark.parametrize("broken", [b"RCPT TO:<x@y.c\xc2\x85", b"RCPT TO:<x@y.c\x0b", b"text\r\nRCPT TO:<x@y.c\r",
+                                    b"RCPT TO:<x@y.c\0"])
+def test_a_line_of_a_chunk_ends_where_any_server_ends_it(broken: bytes) -> None:
+    """Before the rest of it is there."""
+    steps = [*REFUSING, (C2S, b"BDAT 90 LAST\r\n" + broken), (C2S, b"d>\r\n")]
+    for to_client in unseen(broken, steps, {b"RCPT TO:<x@y.c\r\n": Answer(b"550 no\r\n")}):
+        assert to_client.endswith(caution.POSING)
+
+
+@pytest.mark.parametrize("extra", [b"250 ok\r\n", b"250 ok\r\n250 ok\r\n354 go\r\n"])
+def test_a_server_that_answers_the_lines_of_a_refused_chunk(extra: bytes) -> None:
+    """No reply is the one that it seems to be any more: what mailspy takes for a letter could be commands."""
+    chunk = b"NOOP\r\nNOOP\r\n"
+    steps = [*REFUSING, (C2S, b"BDAT 12 LAST\r\n" + chunk + b"DATA\r\n"), (S2C, b"500 what\r\n" + extra),
+             (C2S, b"DATA\r\nRCPT TO:<x@y>\r\n.\r\n")]
+    for to_client in unseen(b"RCPT TO:<x@y>", steps):
+        assert to_client.endswith(caution.CHUNK_READ)
+    refused = [*REFUSING, (C2S, b"BDAT 12 LAST\r\n" + chunk + b"NOOP\r\n"), (S2C, b"554 no\r\n250 ok\r\n")]
+    assert crossed(refused)[1].endswith(b"554 no\r\n250 ok\r\n")
 
 
 @pytest.mark.parametrize("after", [b"PT TO:<x@y>\r\n", b"\r\n", b"BDAT 5 LAST\r\nhello"])
@@ -391,7 +421,7 @@ def test_contents_with_one_end_pass(content: bytes) -> None:
 
 PADDED = [b"\r\n. \r\n", b"\r\n .\r\n", b"\r\n\t.\t\r\n", b"\n .\n", b"\r\n\0 .\r\n", b"\0.\r\n", b"\0.\0", b"\x0b.\r\n",
           b"\r\n.\x0c",
-          b"\x85.\x85",
+          b"\x85.\x85", b"\r\n \xa0 .\r\n", b"\x80.\x80", b"\x8b.\x9c",
           b"\r\n\xae\r\n", b"\r\n" + b" " * 600 + b"." + b"\t" * 600 + b"\r\n", b"\x8d\x8a.\x8d\x8a"]
 
 
