@@ -92,6 +92,13 @@ class Files:
             path.rename(old)
             self._moved.append(old)
 
+    def begun_anew(self) -> None:
+        """Waits until the proxy has noticed the last move."""
+        for _ in range(100):
+            if self.capture.exists() and self.log.exists():
+                return
+            time.sleep(0.1)
+
     def count(self) -> None:
         """Counts and removes what was moved away."""
         for path in self._moved:
@@ -172,6 +179,7 @@ def played(options: argparse.Namespace, folder: Path, started: ExitStack) -> dic
     driven = json.loads(clients.communicate()[0] or '{"faults": ["the clients have failed"]}')
     wall, cpu = time.monotonic() - begun, process.cpu_seconds(proxy.pid)
     process.settle(proxy.pid)
+    files.begun_anew()
     process.stop(proxy)
     files.finish()
     servers.terminate()
